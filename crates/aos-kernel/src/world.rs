@@ -1,0 +1,626 @@
+//! The world: admits inputs, applies them, seals blocks.
+//!
+//! The host drives it: [`World::begin`] a block, then [`World::admit`] and [`World::apply`] input by input, then
+//! [`World::seal`]; only when the sealed block is durable does it answer anyone. Replay drives it the same way.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use aos_air::cbor::{Problem, Reader, write};
+use aos_air::hash::Digest;
+use aos_air::limits::Limits;
+use aos_air::validate::{Checked, Manifest};
+
+use crate::EXECUTOR;
+use crate::blobs::Blobs;
+use crate::block::{self, Header};
+use crate::error::{Cause, Failure, Fault, Refusal};
+use crate::frame::{Frame, Outcome};
+use crate::genesis::Genesis;
+use crate::guest::Guest;
+use crate::id::{BlockHash, BlockIndex, Height, StateRoot, WorldId};
+use crate::index::{Bytes, Index, Key};
+use crate::input::{Actor, Body, Event, Input, Opening, Stamp};
+use crate::mountain::Mountain;
+use crate::program::Program;
+use crate::snapshot::Snapshot;
+use crate::state::{self, Cell, Ledger, UsedInput};
+use crate::step::{Place, Scratch, Step};
+
+/// What a world needs of its host while it works.
+pub struct Machine<'a> {
+    /// Runs modules.
+    pub guest: &'a mut dyn Guest,
+    /// Gives stored bytes.
+    pub blobs: &'a dyn Blobs,
+}
+
+/// A world: one agent's whole runtime as a value.
+pub struct World {
+    id: WorldId,
+    genesis: Genesis,
+    program: Arc<Program>,
+    chain: Chain,
+    ledger: Ledger,
+    index: Index,
+    open: Option<Open>,
+    scratch: Scratch,
+    /// Set by a fault: what is in memory may be half done, so nothing of it may be written.
+    stopped: bool,
+}
+
+/// Where the journal stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    /// The last sealed block.
+    pub block: BlockIndex,
+    pub hash: BlockHash,
+    /// The last applied frame.
+    pub height: Height,
+    /// Over all blocks up to the last sealed one.
+    pub mountain: Mountain,
+}
+
+/// The block being filled.
+struct Open {
+    opening: Opening,
+    first_height: Height,
+    body: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+/// What admission says of an input.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may be applied, at this height and no other.
+    Admitted(Admitted),
+    /// The actor has sent it before; this is what became of it.
+    Known {
+        /// The height of its frame.
+        height: Height,
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// An input that may be applied, valid for one height of one world.
+#[derive(Debug)]
+pub struct Admitted {
+    // INVARIANT: made by `World::admit` alone.
+    world: WorldId,
+    height: Height,
+    stamp: Stamp,
+    input: Input,
+}
+
+/// How a block is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// Without a state root.
+    Plain,
+    /// With a state root, and a snapshot to restore from.
+    Snapshot,
+}
+
+/// A sealed block: what one commit makes durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Its hash.
+    pub hash: BlockHash,
+    /// Its header.
+    pub header: Header,
+    /// The header's bytes.
+    pub header_bytes: Vec<u8>,
+    /// The frames, back to back; of block 0, the genesis.
+    pub body: Vec<u8>,
+    /// Blobs that the block makes necessary: definitions at the start, nodes of the state index at a snapshot.
+    pub blobs: Vec<(Digest, Vec<u8>)>,
+    /// The snapshot, where one was asked for.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// One cell, for reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellView {
+    /// The reducer.
+    pub reducer: String,
+    /// The key in canonical CBOR; none for a reducer without keys.
+    pub key: Option<Vec<u8>>,
+    /// The state in canonical CBOR.
+    pub state: Vec<u8>,
+}
+
+impl World {
+    /// Makes a world and its block 0, which the host stores before anything else happens.
+    ///
+    /// # Errors
+    /// [`Fault::Executor`] where the genesis names another executor.
+    ///
+    /// # Panics
+    /// Where the genesis names another manifest, or a limit out of range: its maker has both in hand.
+    pub fn create(genesis: Genesis, manifest: Checked<Manifest>) -> Result<(Self, Sealed), Fault> {
+        let mut world = Self::at_genesis(genesis, manifest)?;
+        let nodes: Vec<_> = world.program.manifest().nodes().map(|(hash, bytes)| (hash, bytes.to_vec())).collect();
+        let mut sealed = world.seal_genesis()?;
+        sealed.blobs.extend(nodes);
+        Ok((world, sealed))
+    }
+
+    /// Makes the world that a genesis describes, before its block 0 is sealed.
+    fn at_genesis(genesis: Genesis, manifest: Checked<Manifest>) -> Result<Self, Fault> {
+        if genesis.executor != EXECUTOR {
+            return Err(Fault::Executor(genesis.executor));
+        }
+        assert!(genesis.limits.is_in_range(), "a genesis sets a limit out of range");
+        assert!(genesis.manifest == manifest.hash(), "a genesis names another manifest than the one it is made with");
+        let ledger = Ledger { logical_now_ns: genesis.created_ns, inputs_used: 0, inputs_forgotten: 0 };
+        let mut index = Index::empty();
+        let nothing = alloc::collections::BTreeMap::new();
+        index.set(&nothing, state::ledger_key(), Some(ledger.encode()))?;
+        index.set(&nothing, state::manifest_key(), Some(genesis.manifest.as_bytes().as_slice().into()))?;
+        index.set(&nothing, state::genesis_key(), Some(genesis.encode().into()))?;
+        Ok(Self {
+            id: genesis.id(),
+            program: Arc::new(Program::compile(manifest, &genesis.limits)),
+            genesis,
+            chain: Chain {
+                block: BlockIndex(0),
+                hash: BlockHash(Digest::from_bytes([0; 32])),
+                height: Height(0),
+                mountain: Mountain::default(),
+            },
+            ledger,
+            index,
+            open: None,
+            scratch: Scratch::default(),
+            stopped: false,
+        })
+    }
+
+    fn seal_genesis(&mut self) -> Result<Sealed, Fault> {
+        let body = self.genesis.encode();
+        let opening = Opening { time_base_ns: self.genesis.created_ns, seed: [0; 32], time_step_allowed: false };
+        let open = Open { opening, first_height: Height(1), body, ends: Vec::new() };
+        self.seal_open(BlockIndex(0), open, Seal::Snapshot, &alloc::collections::BTreeMap::new())
+    }
+
+    /// Takes up a world where a snapshot left it. What is not needed yet is not read.
+    ///
+    /// # Errors
+    /// [`Fault::Snapshot`] where the snapshot's parts do not fit its header, or what cannot be read behind it.
+    pub fn restore(snapshot: &Snapshot, blobs: &dyn Blobs) -> Result<Self, Fault> {
+        let (chain, root) = snapshot.chain()?;
+        let index = Index::at(root);
+        let record =
+            |key: Key| -> Result<Bytes, Fault> { index.value(blobs, &key)?.ok_or(Fault::Snapshot(chain.height)) };
+        let genesis = Genesis::decode(&record(state::genesis_key())?).map_err(Fault::Record)?;
+        if genesis.executor != EXECUTOR {
+            return Err(Fault::Executor(genesis.executor));
+        }
+        let ledger = Ledger::decode(&record(state::ledger_key())?).map_err(Fault::Record)?;
+        let hash: [u8; 32] =
+            record(state::manifest_key())?.as_ref().try_into().map_err(|_| Fault::Snapshot(chain.height))?;
+        let manifest = load_manifest(&Digest::from_bytes(hash), blobs)?;
+        let program = Arc::new(Program::compile(manifest, &genesis.limits));
+        let id = genesis.id();
+        Ok(Self { id, genesis, program, chain, ledger, index, open: None, scratch: Scratch::default(), stopped: false })
+    }
+
+    /// Makes the world of a stored block 0, and seals it again as a check.
+    ///
+    /// # Errors
+    /// [`Fault::Block`] where the block is no genesis or not the one that its content makes.
+    pub fn from_genesis(raw: block::Raw<'_>, blobs: &dyn Blobs) -> Result<(Self, Sealed), Fault> {
+        use crate::error::BlockProblem;
+        let damaged = |problem| Fault::Block { index: BlockIndex(0), problem };
+        raw.open(BlockIndex(0))?;
+        let genesis = Genesis::decode(raw.body).map_err(|_| damaged(BlockProblem::Genesis))?;
+        if genesis.executor != EXECUTOR {
+            return Err(Fault::Executor(genesis.executor));
+        }
+        let manifest = load_manifest(&genesis.manifest, blobs)?;
+        let (world, sealed) = Self::create(genesis, manifest)?;
+        if sealed.header_bytes != raw.header || sealed.body != raw.body {
+            return Err(damaged(BlockProblem::Seal));
+        }
+        Ok((world, sealed))
+    }
+
+    /// Returns the world's id.
+    pub const fn id(&self) -> WorldId {
+        self.id
+    }
+
+    /// Returns what the world started from.
+    pub const fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Returns the manifest in force, made ready to run.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Returns the limits in force.
+    pub fn limits(&self) -> &Limits {
+        self.program.limits()
+    }
+
+    /// Returns the height of the last applied frame.
+    pub const fn height(&self) -> Height {
+        self.chain.height
+    }
+
+    /// Returns the last sealed block.
+    pub const fn head(&self) -> (BlockIndex, BlockHash) {
+        (self.chain.block, self.chain.hash)
+    }
+
+    pub(crate) const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Stops the world: what is in memory is no longer what a journal says.
+    pub(crate) const fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Returns what the open block's body holds from `start` on.
+    pub(crate) fn open_bytes(&self, start: usize) -> &[u8] {
+        self.open.as_ref().and_then(|open| open.body.get(start..)).unwrap_or_default()
+    }
+
+    /// Returns the logical clock, in nanoseconds since the epoch.
+    pub const fn logical_now_ns(&self) -> u64 {
+        self.ledger.logical_now_ns
+    }
+
+    /// Counts the records of the state index that changed since the last snapshot: what the next one has to write.
+    pub fn changed_records(&self) -> usize {
+        self.index.dirty()
+    }
+
+    /// Tells whether a block is open.
+    pub const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Returns how many bytes of frames the open block holds.
+    pub fn open_body_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.body.len())
+    }
+
+    /// Counts the frames in the block being filled.
+    pub fn frames_open(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.ends.len())
+    }
+
+    /// Begins a block.
+    pub fn begin(&mut self, opening: Opening) {
+        assert!(self.open.is_none(), "a block is begun while another is open");
+        self.open = Some(Open { opening, first_height: self.chain.height.next(), body: Vec::new(), ends: Vec::new() });
+    }
+
+    /// Says whether an input may be applied now. Reads only.
+    ///
+    /// # Errors
+    /// The outer [`Fault`] where state cannot be read; the inner [`Refusal`] is for the sender.
+    pub fn admit(&self, input: Input, stamp: Stamp, blobs: &dyn Blobs) -> Result<Result<Admission, Refusal>, Fault> {
+        if self.stopped {
+            return Err(Fault::Stopped);
+        }
+        assert!(self.open.is_some(), "an input is offered while no block is open");
+        let Some(open) = &self.open else { return Err(Fault::Stopped) };
+        if let Err(refusal) = self.check_actor(&input.actor) {
+            return Ok(Err(refusal));
+        }
+        if let Some(id) = &input.id {
+            match self.known(&input, id, blobs)? {
+                Ok(None) => {}
+                Ok(Some(used)) => return Ok(Ok(Admission::Known { height: used.height, outcome: used.outcome })),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        // A resend makes no frame, so that it is answered however long it took.
+        if let Err(refusal) = self.check_time(stamp, &open.opening).and_then(|()| self.check_body(&input)) {
+            return Ok(Err(refusal));
+        }
+        Ok(Ok(Admission::Admitted(Admitted { world: self.id, height: self.chain.height.next(), stamp, input })))
+    }
+
+    fn check_actor(&self, actor: &Actor) -> Result<(), Refusal> {
+        match actor {
+            Actor::Host => Ok(()),
+            Actor::Principal(name) if self.program.has_principal(name) => Ok(()),
+            Actor::Principal(name) => Err(Refusal::ActorUnknown(name.clone())),
+            Actor::Inbox(_) if self.program.inbox(actor).is_some() => Ok(()),
+            Actor::Inbox(source) => Err(Refusal::InboxUnknown { origin: source.clone() }),
+        }
+    }
+
+    fn check_time(&self, stamp: Stamp, opening: &Opening) -> Result<(), Refusal> {
+        let limit = self.limits().time_step_ns_max;
+        let ahead_ns = stamp.now_ns.saturating_sub(self.ledger.logical_now_ns);
+        // A frame holds the distance from the block's time base as a signed number.
+        let fits = i64::try_from(i128::from(stamp.now_ns) - i128::from(opening.time_base_ns)).is_ok();
+        if !fits || ahead_ns > limit && !opening.time_step_allowed {
+            return Err(Refusal::TimeStep { ahead_ns, limit });
+        }
+        Ok(())
+    }
+
+    /// Looks up whether the actor used the id before, and for what.
+    fn known(&self, input: &Input, id: &[u8], blobs: &dyn Blobs) -> Result<Result<Option<UsedInput>, Refusal>, Fault> {
+        let limit = self.limits().input_id_bytes_max;
+        if id.is_empty() || id.len() as u64 > limit {
+            return Ok(Err(Refusal::InputIdBytes { limit }));
+        }
+        let Some(record) = self.index.value(blobs, &self.input_key(&input.actor, id))? else { return Ok(Ok(None)) };
+        let used = UsedInput::decode(&record).map_err(Fault::Record)?;
+        Ok(if used.input == input.body.identity() { Ok(Some(used)) } else { Err(Refusal::InputIdReused(used.height)) })
+    }
+
+    fn check_body(&self, input: &Input) -> Result<(), Refusal> {
+        match (&input.body, self.program.inbox(&input.actor)) {
+            (Body::Event(event), None) => self.check_event(event),
+            (Body::Event(event), Some(_)) => Err(Refusal::Unrouted { schema: event.schema.clone() }),
+            (Body::Message { value, key }, Some(route)) => {
+                let reducer = self.program.reducer(route);
+                self.check_value(&reducer.event_schema, &reducer.event, value)?;
+                self.check_key(route, &reducer.event, value, key.as_deref())
+            }
+            (Body::Message { .. }, None) => Err(Refusal::InboxUnknown { origin: input.actor.to_string() }),
+        }
+    }
+
+    fn check_event(&self, event: &Event) -> Result<(), Refusal> {
+        let name = &event.schema;
+        let (index, schema) = self.program.schema(name).ok_or_else(|| Refusal::SchemaUnknown {
+            schema: name.clone(),
+            nearest: self.program.nearest_schema(name),
+        })?;
+        let routes = self.program.routes(index);
+        if routes.is_empty() {
+            return Err(Refusal::Unrouted { schema: name.clone() });
+        }
+        self.check_value(name, &schema.shape, &event.value)?;
+        routes.iter().try_for_each(|route| self.check_key(route, &schema.shape, &event.value, event.key.as_deref()))
+    }
+
+    fn check_value(&self, schema: &str, shape: &aos_air::schema::Shape, value: &[u8]) -> Result<(), Refusal> {
+        let limit = self.limits().event_bytes_max;
+        let bytes = value.len() as u64;
+        if bytes > limit {
+            return Err(Refusal::ValueBytes { bytes, limit });
+        }
+        shape.check(value).map_err(|mismatch| Refusal::Value { schema: schema.to_string(), mismatch })
+    }
+
+    fn check_key(
+        &self,
+        route: &crate::program::Route,
+        shape: &aos_air::schema::Shape,
+        value: &[u8],
+        given: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
+        let reducer = self.program.reducer(route);
+        let refuse = |problem| Refusal::Key { reducer: reducer.name.clone(), problem };
+        crate::program::check_given_key(given, self.limits()).map_err(refuse)?;
+        route.key(reducer, shape, value, given, self.limits()).map(drop).map_err(refuse)
+    }
+
+    /// Applies an admitted input: runs it to quiescence and adds its frame to the open block.
+    ///
+    /// Whatever the input's modules do, there is a frame, with its outcome.
+    ///
+    /// # Errors
+    /// A [`Fault`], after which the world has stopped and is to be dropped.
+    pub fn apply(&mut self, machine: &mut Machine<'_>, admitted: Admitted) -> Result<Frame, Fault> {
+        if self.stopped {
+            return Err(Fault::Stopped);
+        }
+        assert!(
+            admitted.world == self.id && admitted.height == self.chain.height.next(),
+            "an admission is used at another height"
+        );
+        assert!((self.frames_open() as u64) < self.limits().frames_per_block_max, "a block is filled past its limit");
+        let applied = self.apply_inner(machine, admitted);
+        self.stopped = applied.is_err();
+        applied
+    }
+
+    fn apply_inner(&mut self, machine: &mut Machine<'_>, admitted: Admitted) -> Result<Frame, Fault> {
+        let Admitted { height, stamp, input, .. } = admitted;
+        let Some(mut open) = self.open.take() else { return Err(Fault::Stopped) };
+        let logical_now_ns = self.ledger.logical_now_ns.max(stamp.now_ns);
+        let place = Place { height, now_ns: stamp.now_ns, logical_now_ns, seed: &open.opening.seed };
+        let scratch = core::mem::take(&mut self.scratch);
+        let ended = Step::new(&self.program, place, &self.index, scratch).run(machine, &input)?;
+        self.scratch = ended.scratch;
+        let (derived, cells, failure) = match ended.result {
+            Ok(changes) => (changes.derived, changes.cells, None),
+            Err(failure) => (Vec::new(), Default::default(), Some(failure)),
+        };
+        let outcome = Outcome { fuel_used: ended.fuel_used, failure };
+        let mut frame = Frame { height, stamp, input, derived, outcome };
+        let start = open.body.len();
+        frame.write(&*self.program, open.opening.time_base_ns, &mut open.body);
+        let mut cells = Some(cells);
+        if (open.body.len() - start) as u64 > self.limits().frame_bytes_max && frame.outcome.failure.is_none() {
+            let failure = Failure { cause: Cause::FrameBytes, reducer: None, event: 0, place: String::new() };
+            frame.outcome.failure = Some(failure);
+            frame.derived.clear();
+            cells = None;
+            open.body.truncate(start);
+            frame.write(&*self.program, open.opening.time_base_ns, &mut open.body);
+        }
+        let end = u32::try_from(open.body.len());
+        assert!(end.is_ok(), "a block's body passes four gigabytes");
+        open.ends.push(end.unwrap_or(u32::MAX));
+        self.open = Some(open);
+        for (key, value) in cells.into_iter().flatten() {
+            self.index.set(machine.blobs, key, value)?;
+        }
+        self.commit_ledger(machine.blobs, &frame, logical_now_ns)?;
+        self.chain.height = height;
+        Ok(frame)
+    }
+
+    /// Commits what stands whatever the outcome: the clock, and the input's id.
+    fn commit_ledger(&mut self, blobs: &dyn Blobs, frame: &Frame, logical_now_ns: u64) -> Result<(), Fault> {
+        self.ledger.logical_now_ns = logical_now_ns;
+        if let Some(id) = &frame.input.id {
+            let slot = state::input_slot_key(self.ledger.inputs_used);
+            self.ledger.inputs_used += 1;
+            let key = self.input_key(&frame.input.actor, id);
+            self.forget_inputs(blobs)?;
+            let used =
+                UsedInput { height: frame.height, input: frame.input.body.identity(), outcome: frame.outcome.clone() };
+            self.index.set(blobs, key.clone(), Some(used.encode()))?;
+            self.index.set(blobs, slot, Some(key.into()))?;
+        }
+        self.index.set(blobs, state::ledger_key(), Some(self.ledger.encode()))?;
+        Ok(())
+    }
+
+    /// Forgets the oldest input ids beyond the window: one a frame, two where a manifest has made the window smaller.
+    fn forget_inputs(&mut self, blobs: &dyn Blobs) -> Result<(), Fault> {
+        for _ in 0..2 {
+            let kept = self.ledger.inputs_used - self.ledger.inputs_forgotten;
+            if kept <= self.limits().input_ids_kept {
+                break;
+            }
+            let slot = state::input_slot_key(self.ledger.inputs_forgotten);
+            self.ledger.inputs_forgotten += 1;
+            let missing = Fault::Record(Reader::error(0, Problem::Truncated));
+            let oldest = self.index.value(blobs, &slot)?.ok_or(missing)?;
+            self.index.set(blobs, oldest.to_vec(), None)?;
+            self.index.set(blobs, slot, None)?;
+        }
+        Ok(())
+    }
+
+    fn input_key(&self, actor: &Actor, id: &[u8]) -> Key {
+        // The actor's name and not its index: the id must be found under a later manifest too. The name has its length in
+        // front, so that no name and id join to those of another actor.
+        let mut identity = Vec::new();
+        match actor {
+            Actor::Host => identity.push(0),
+            Actor::Principal(name) => {
+                identity.push(1);
+                write::text(&mut identity, name);
+            }
+            Actor::Inbox(source) => {
+                identity.push(3);
+                write::text(&mut identity, source);
+            }
+        }
+        state::input_key(&identity, id)
+    }
+
+    /// Ends the open block.
+    ///
+    /// # Errors
+    /// A [`Fault`] where the state index cannot be read for a snapshot; then the world has stopped.
+    pub fn seal(&mut self, seal: Seal, blobs: &dyn Blobs) -> Result<Sealed, Fault> {
+        if self.stopped {
+            return Err(Fault::Stopped);
+        }
+        assert!(self.open.is_some(), "a block is sealed while none is open");
+        let Some(open) = self.open.take() else { return Err(Fault::Stopped) };
+        let sealed = self.seal_open(self.chain.block.next(), open, seal, blobs);
+        self.stopped = sealed.is_err();
+        sealed
+    }
+
+    fn seal_open(&mut self, index: BlockIndex, open: Open, seal: Seal, blobs: &dyn Blobs) -> Result<Sealed, Fault> {
+        let changes = self.index.end_block();
+        let (state_root, nodes) = match seal {
+            Seal::Plain => (None, Vec::new()),
+            Seal::Snapshot => {
+                let (root, nodes) = self.index.flush(blobs)?;
+                (Some(root), nodes)
+            }
+        };
+        let before = self.chain.mountain.clone();
+        let header = Header {
+            index,
+            executor: EXECUTOR,
+            first_height: open.first_height,
+            body_bytes: open.body.len() as u64,
+            body_root: Digest::of(&open.body),
+            frames: open.ends.len() as u64,
+            ends_root: block::ends_root(&open.ends),
+            opening: open.opening,
+            previous: self.chain.hash,
+            mountain: before.root(),
+            changes,
+            state_root,
+        };
+        let header_bytes = header.encode();
+        let hash = block::hash_of(&header_bytes);
+        self.chain.block = index;
+        self.chain.hash = hash;
+        self.chain.mountain.push(hash);
+        let snapshot = state_root.map(|_| Snapshot { header: header_bytes.clone(), earlier: before });
+        Ok(Sealed { hash, header, header_bytes, body: open.body, blobs: nodes, snapshot })
+    }
+
+    /// Reads the state of a reducer, or of one of its keys, as of the last applied frame.
+    ///
+    /// # Errors
+    /// A [`Fault`] where state cannot be read.
+    pub fn cell(&self, blobs: &dyn Blobs, reducer: &str, key: Option<&[u8]>) -> Result<Option<CellView>, Fault> {
+        let cell_key = state::cell_key(&state::cells_prefix(reducer), reducer, key);
+        self.index.value(blobs, &cell_key)?.map(|record| view(&record)).transpose()
+    }
+
+    /// Reads up to `limit` cells of a reducer, in the order of the state index, which is that of no key.
+    ///
+    /// # Errors
+    /// A [`Fault`] where state cannot be read.
+    pub fn cells(&self, blobs: &dyn Blobs, reducer: &str, limit: usize) -> Result<Vec<CellView>, Fault> {
+        let mut cells = Vec::new();
+        let mut wrong = None;
+        self.index.scan(blobs, &state::cells_prefix(reducer), &mut |_, record| {
+            match view(record) {
+                Ok(cell) if cell.reducer == reducer => cells.push(cell),
+                Ok(_) => {}
+                Err(fault) => wrong = Some(fault),
+            }
+            wrong.is_none() && cells.len() < limit
+        })?;
+        wrong.map_or(Ok(cells), Err)
+    }
+
+    /// Reads every record of the state, so that a node of it that is missing or damaged is found.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the first one.
+    pub fn check_state(&self, blobs: &dyn Blobs) -> Result<(), Fault> {
+        Ok(self.index.scan(blobs, &[], &mut |_, _| true)?)
+    }
+
+    /// Returns the root of the state index as of the last sealed block that has one; none while frames came after it.
+    pub fn state_root(&self) -> Option<StateRoot> {
+        self.index.root()
+    }
+}
+
+fn view(record: &[u8]) -> Result<CellView, Fault> {
+    let cell = Cell::decode(record).map_err(Fault::Record)?;
+    Ok(CellView { reducer: cell.reducer.to_string(), key: cell.key.map(Into::into), state: cell.state.to_vec() })
+}
+
+fn load_manifest(hash: &Digest, blobs: &dyn Blobs) -> Result<Checked<Manifest>, Fault> {
+    // The loader asks for nodes as an option; the first one that is missing or damaged is the better message.
+    let missing = core::cell::RefCell::new(None);
+    let node = |hash: &Digest| blobs.blob(hash).map_err(|fault| *missing.borrow_mut().get_or_insert(fault)).ok();
+    let loaded = aos_air::validate::from_nodes(hash, &node);
+    match (missing.into_inner(), loaded) {
+        (Some(fault), _) => Err(fault.into()),
+        (None, Ok(manifest)) => Ok(manifest),
+        (None, Err(findings)) => Err(Fault::Manifest { manifest: *hash, findings }),
+    }
+}
