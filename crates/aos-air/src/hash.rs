@@ -126,7 +126,7 @@ purposes! {
     Entropy = "aos/entropy/1",
     /// The hash of an event as a module sees it, over schema and value.
     Event = "aos/event/1",
-    /// A typed value, over its schema's hash and its canonical bytes.
+    /// A typed value, over its schema's closure and its canonical bytes.
     Value = "aos/value/1",
     /// A recorded world's bundle, over all its bytes.
     Bundle = "aos/bundle/1",
@@ -167,9 +167,9 @@ impl Hasher {
     }
 }
 
-/// Hashes a typed value: its schema's hash and its canonical bytes, so that equal bytes of two schemas differ.
-pub fn value_hash(schema: &Digest, canonical: &[u8]) -> Digest {
-    Purpose::Value.hasher().update(schema.as_bytes()).update(canonical).finish()
+/// Hashes a typed value: its schema's closure and its canonical bytes, so that equal bytes of two schemas differ.
+pub fn value_hash(closure: &Digest, canonical: &[u8]) -> Digest {
+    Purpose::Value.hasher().update(closure.as_bytes()).update(canonical).finish()
 }
 
 #[cfg(test)]

@@ -155,7 +155,8 @@ proptest! {
                 prop_assert_eq!(again.as_ref(), Some(&*bytes));
             }
             if again.as_ref() == Some(bytes) && !matches!(bytes[0] >> 5, 6) {
-                prop_assert_eq!(problem(bytes), None);
+                // A map's key may be a container for the decoder; in values it never is.
+                prop_assert!(matches!(problem(bytes), None | Some((_, Problem::Type))));
             }
         }
     }
