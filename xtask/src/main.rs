@@ -95,7 +95,7 @@ fn test(workspace: &Workspace) -> Result<bool, String> {
 
     // Floors 0 and 1, and what auditors run, must build where there is no operating system; the guest's crate is built
     // alone, because beside them it would get their `std` features.
-    steps.run("wasm32: replay", wasm32(&["aos-air", "aos-kernel", "aos-replay"]));
+    steps.run("wasm32: floors 0 and 1", wasm32(&["aos-air", "aos-kernel", "aos-replay"]));
     steps.run("wasm32: guest", wasm32(&["aos-sdk"]));
     steps.run("doc tests", cargo(["test", "--locked", "--workspace", "--doc"]));
     if let Some(nextest) = nextest {

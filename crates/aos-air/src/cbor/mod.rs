@@ -2,7 +2,7 @@
 //!
 //! [`check`] refuses what is not canonical, with the byte offset; [`from_slice`] runs it in front of every typed decode,
 //! because `serde_cbor`, which decodes, accepts long integers, indefinite lengths, and duplicate or unsorted keys.
-//! [`to_vec`] and [`write`] are the one writer. [`Reader`] reads item by item, strictly, or leniently for guest output.
+//! [`to_vec`] and [`mod@write`] are the one writer. [`Reader`] reads item by item, strictly, or leniently for guest output.
 //! Never here: what the items mean; see `schema/`.
 
 mod check;

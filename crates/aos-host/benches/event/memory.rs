@@ -27,7 +27,7 @@ const EVENTS: usize = 8 * BLOCK;
 /// Frames of one block.
 const BLOCK: usize = 256;
 /// Turns of each contender.
-const TURNS: usize = 41;
+const TURNS: usize = 40;
 
 const START_NS: u64 = 1_700_000_000_000_000_000;
 
@@ -135,30 +135,49 @@ pub fn measure(counter: &Counter, table: &mut Table) -> Done<()> {
     let mut guests = Guests::new(counter::engine()?, world.blobs.clone());
     let allowance = Allowance { fuel: 100_000_000, reply_bytes: 4 << 20 };
 
-    let mut times: [Vec<Duration>; 5] = Default::default();
-    for _ in 0..TURNS {
-        let [of_author, of_admitted, of_host, of_world, of_driver] = &mut times;
-        of_host.push(calls(&inputs, |input, output| {
-            guests.call(&counter.digest, input, allowance, output)?;
-            Ok(())
-        })?);
-        of_author.push(calls(&inputs, |input, output| author.call(input, output))?);
-        of_admitted.push(calls(&inputs, |input, output| admitted.call(input, output))?);
-        of_world.push(turn(|block| world.send(block))?);
-        of_driver.push(turn(|block| driver.submit(block).map(drop).map_err(Into::into))?);
+    let mut contenders: [Contender<'_>; 5] = [
+        Contender::new("bare engine call, fresh instance, the author's module", || {
+            calls(&inputs, |input, output| author.call(input, output))
+        }),
+        Contender::new("**bare engine call, fresh instance, the admitted module**", || {
+            calls(&inputs, |input, output| admitted.call(input, output))
+        }),
+        Contender::new("the host's call (`Guests::call`)", || {
+            calls(&inputs, |input, output| {
+                guests.call(&counter.digest, input, allowance, output)?;
+                Ok(())
+            })
+        }),
+        Contender::new("**kernel: admit, call, apply, 1/256 of a seal**", || turn(|block| world.send(block))),
+        Contender::new("driver over the memory store: the same with stamp, append and answer", || {
+            turn(|block| driver.submit(block).map(drop).map_err(Into::into))
+        }),
+    ];
+    for first in 0..TURNS {
+        for place in 0..contenders.len() {
+            let next = (first + place) % contenders.len();
+            if let Some(contender) = contenders.get_mut(next) {
+                contender.times.push((contender.run)()?);
+            }
+        }
     }
-    std::process::exit({ for t in times { println!("{:?}", median(t)/2048);} 0 });
     let per_event = u32::try_from(EVENTS)?;
-    let [author, admitted, host, world, driver] = times.map(|times| median(times) / per_event);
-    for (row, time) in [
-        ("bare engine call, fresh instance, the author's module", author),
-        ("**bare engine call, fresh instance, the admitted module**", admitted),
-        ("the host's call (`Guests::call`)", host),
-        ("**kernel: admit, call, apply, 1/256 of a seal**", world),
-        ("driver over the memory store: the same with stamp, append and answer", driver),
-    ] {
-        table.ratio(row, time, admitted);
-    }
-    table.time("of the kernel's row, without the host's call", world.saturating_sub(host));
+    let medians = contenders.map(|contender| (contender.row, median(contender.times) / per_event));
+    let [_, (_, bare), (_, host), (_, kernel), _] = medians;
+    medians.iter().for_each(|(row, time)| table.ratio(row, *time, bare));
+    table.time("of the kernel's row, without the host's call", kernel.saturating_sub(host));
     Ok(())
+}
+
+/// A row of the table, and the time of each of its turns.
+struct Contender<'a> {
+    row: &'static str,
+    run: Box<dyn FnMut() -> Done<Duration> + 'a>,
+    times: Vec<Duration>,
+}
+
+impl<'a> Contender<'a> {
+    fn new(row: &'static str, run: impl FnMut() -> Done<Duration> + 'a) -> Self {
+        Self { row, run: Box::new(run), times: Vec::new() }
+    }
 }
