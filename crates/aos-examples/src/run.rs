@@ -156,7 +156,10 @@ fn start(demo: &Demo, cache: &Path, force: bool, output: &Output) -> Result<Star
             built.push((module.name.clone(), made.digest, made.wasm));
         }
     }
-    let hash = |name: &Name| built.iter().find(|(built, ..)| built == name).map(|(_, digest, _)| *digest);
+    // In wrong documents any digest stands for what was not built: that is not what is wrong with them.
+    let instead = draft.is_faulty().then(|| Digest::of(&[]));
+    let built_as = |name: &Name| built.iter().find(|(built, ..)| built == name).map(|(_, digest, _)| *digest);
+    let hash = |name: &Name| built_as(name).or(instead);
     let manifest = draft.check(&hash)?;
     Ok(Start { manifest, modules: built.into_iter().map(|(_, digest, wasm)| (digest, wasm)).collect() })
 }
