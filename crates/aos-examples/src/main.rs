@@ -9,6 +9,7 @@ mod events;
 mod out;
 mod run;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
         Arguments::command().error(ErrorKind::ArgumentConflict, words).exit();
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let mut output = Output::new(arguments.json);
     match work(&arguments, &mut output) {
         Ok(exit) => ExitCode::from(exit),

@@ -91,7 +91,7 @@ impl Builder {
             None => {
                 tracing::debug!(package = package.name, key = %before.key(), force = self.force, "not in the cache");
                 toolchain.add_target(&folder, progress)?;
-                let wasm = cargo::compile(&package, &toolchain, &self.target_folder(&package), progress)?;
+                let wasm = self.compile(&package, &toolchain, progress)?;
                 // Sources that changed while the compiler read them do not belong to the key from before.
                 if Sources::hash(&package, &toolchain)? == before {
                     keep(&kept, &wasm)?;
@@ -105,6 +105,25 @@ impl Builder {
             package = built.package, module = %built.digest, cached = built.cached, elapsed = ?start.elapsed(), "module built"
         );
         Ok(built)
+    }
+
+    /// Runs cargo; with `force` in a folder of its own, so that it builds everything and no other build is disturbed.
+    fn compile(
+        &self,
+        package: &Package,
+        toolchain: &Toolchain,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vec<u8>, BuildError> {
+        let kept = self.target_folder(package);
+        if !self.force {
+            return cargo::compile(package, toolchain, &kept, progress);
+        }
+        let own = kept.with_extension(format!("forced-{}", std::process::id()));
+        let compiled = cargo::compile(package, toolchain, &own, progress);
+        if let Err(source) = fs::remove_dir_all(&own) {
+            tracing::warn!(folder = %own.display(), error = %source, "a folder of a forced build stays behind");
+        }
+        compiled
     }
 
     /// Cargo's own folder. One for each project: the flags hold the project's path, and other flags mean other builds.

@@ -25,6 +25,10 @@ impl Blobs for StoreBlobs {
         reader.blob(hash).map_err(|error| match error {
             Error::BlobMissing { .. } => BlobFault::Missing(*hash),
             Error::BlobDamaged { .. } => BlobFault::Damaged(*hash),
+            other if other.is_damage() => {
+                tracing::warn!(%hash, code = other.code(), error = %other, "a blob lies in a damaged file");
+                BlobFault::Damaged(*hash)
+            }
             other => {
                 tracing::error!(%hash, code = other.code(), error = %other, "a blob cannot be read");
                 BlobFault::Unreadable(*hash)
