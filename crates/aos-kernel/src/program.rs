@@ -97,11 +97,7 @@ struct Inbox {
 impl Program {
     /// Compiles a manifest. `base` are the limits of the world's genesis; the manifest's own replace them one by one.
     pub fn compile(manifest: Checked<Manifest>, base: &Limits) -> Self {
-        let mut limits = base.clone();
-        for (name, value) in &manifest.definition().limits {
-            let set = limits.set(name, *value);
-            assert!(set, "a checked manifest sets a limit that is not there");
-        }
+        let limits = manifest.limits_over(base);
         // The listed ones in the manifest's order, then built-in ones that only routes name, in the order of the routes.
         let listed = listed(&manifest, Kind::Schema).chain(manifest.routes().iter().map(|route| &route.event));
         let mut schemas: Vec<Schema> = Vec::new();

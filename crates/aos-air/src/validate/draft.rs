@@ -175,9 +175,9 @@ fn check_manifest(
     let grants = Grants::read(&table, &mut manifest, origin, &mut found);
     grants::check(&table, &manifest, &grants, origin, &mut found);
     policies::check(&table, &manifest, &grants, origin, &mut found);
-    let limits = governance::check(&manifest, origin, &mut found);
+    governance::check(&manifest, origin, &mut found);
     plans::check(&mut table, &manifest, &grants, &mut found);
     hashes::encode(&mut table, &mut found);
     hashes::fill(&table, &mut manifest, origin, &mut found);
-    hashes::finish(table, manifest, origin, routes, limits, found)
+    hashes::finish(table, manifest, origin, routes, found)
 }

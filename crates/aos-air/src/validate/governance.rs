@@ -10,8 +10,8 @@ use crate::def::Manifest;
 use crate::limits::Limits;
 use crate::text::{Rule, pointer};
 
-/// Checks the three blocks; returns the limits in force.
-pub(super) fn check(manifest: &Manifest, origin: &Origin, found: &mut Found) -> Limits {
+/// Checks the three blocks.
+pub(super) fn check(manifest: &Manifest, origin: &Origin, found: &mut Found) {
     let trust = &manifest.trust;
     let keys = trust.adapters.iter().map(|key| format!("{}/{}", key.adapter, key.key_id)).collect();
     once("adapters", "key_id", keys, origin, found);
@@ -52,7 +52,6 @@ pub(super) fn check(manifest: &Manifest, origin: &Origin, found: &mut Found) -> 
         };
         found.add(origin, &pointer("/limits", name), Rule::LimitRange, message, help);
     }
-    limits
 }
 
 /// Reports every name after the first of its kind.

@@ -12,7 +12,6 @@ use super::table::Table;
 use crate::def::{self, Definition, NodeError};
 use crate::diag::Findings;
 use crate::hash::Digest;
-use crate::limits::Limits;
 use crate::name::Name;
 use crate::text::Rule;
 
@@ -61,7 +60,6 @@ pub(super) fn finish(
     manifest: def::Manifest,
     origin: &Origin,
     routes: Vec<Route>,
-    limits: Limits,
     mut found: Found,
 ) -> Result<Checked<Manifest>, Findings> {
     let definition = Definition::Manifest(manifest);
@@ -92,7 +90,7 @@ pub(super) fn finish(
             definitions.insert((entry.definition.kind(), name.clone()), (hash, entry.definition));
         }
     }
-    Ok(Checked::new(Manifest { definition, nodes, hash, definitions, schemas, modules, caps, routes, limits }))
+    Ok(Checked::new(Manifest { definition, nodes, hash, definitions, schemas, modules, caps, routes }))
 }
 
 /// Returns the capabilities of the world and those that its grants name.

@@ -146,7 +146,6 @@ pub struct Manifest {
     pub(super) modules: BTreeMap<Name, Module>,
     pub(super) caps: BTreeMap<Name, Cap>,
     pub(super) routes: Vec<Route>,
-    pub(super) limits: Limits,
 }
 
 impl Manifest {
@@ -214,8 +213,13 @@ impl Manifest {
         &self.routes
     }
 
-    /// Returns the limits: the defaults and what the manifest says otherwise.
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
+    /// Returns the limits in force over those of a world's genesis: the manifest's own replace them one by one.
+    pub fn limits_over(&self, base: &Limits) -> Limits {
+        let mut limits = base.clone();
+        for (name, value) in &self.definition.limits {
+            let set = limits.set(name, *value);
+            assert!(set, "a checked manifest sets a limit that is not there");
+        }
+        limits
     }
 }

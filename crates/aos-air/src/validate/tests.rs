@@ -206,7 +206,7 @@ fn what_a_world_needs_is_linked() {
     assert!(world.reducer(&name("shop/Upgrade@1")).is_none());
     let upgrade = world.module(&name("shop/Upgrade@1")).unwrap();
     assert!(matches!(&upgrade.role, Role::Pure(pure) if pure.context && pure.input.name.as_str() == "shop/Old@1"));
-    assert_eq!(*world.limits(), Limits { events_per_call_max: 8, ..Limits::default() });
+    assert_eq!(world.limits_over(&Limits::default()), Limits { events_per_call_max: 8, ..Limits::default() });
     assert!(world.schema(&name("sys/TimerFired@1")).is_some(), "built-in schemas are there");
     assert!(world.find(Kind::Effect, &name("sys/timer.set@1")).is_some());
     assert!(world.cap(&name("sys/http.out@1")).is_some(), "a capability that a grant names is there");
