@@ -8,7 +8,7 @@ use aos_air::hash::Digest;
 
 use crate::block::{self, Header};
 use crate::error::Fault;
-use crate::id::{BlockIndex, Height, StateRoot};
+use crate::id::{Height, StateRoot};
 use crate::mountain::Mountain;
 use crate::world::Chain;
 
@@ -49,15 +49,6 @@ impl Snapshot {
         let wrong = Reader::error(start, aos_air::cbor::Problem::Type);
         let earlier = Mountain::from_parts(leaves, peaks).ok_or(wrong)?;
         Ok(Self { header, earlier })
-    }
-
-    /// Returns the block that sealed this snapshot and the height of its last frame.
-    ///
-    /// # Errors
-    /// [`Fault::Snapshot`] where the header is none.
-    pub fn place(&self) -> Result<(BlockIndex, Height), Fault> {
-        let header = Header::decode(&self.header).map_err(|_| Fault::Snapshot(Height(0)))?;
-        Ok((header.index, header.last_height()))
     }
 
     /// Checks that the parts fit each other, and returns where the chain stands and the root.

@@ -276,11 +276,6 @@ impl World {
         self.ledger.logical_now_ns
     }
 
-    /// Counts the records of the state index that changed since the last snapshot: what the next one has to write.
-    pub fn changed_records(&self) -> usize {
-        self.index.dirty()
-    }
-
     /// Tells whether a block is open.
     pub const fn is_open(&self) -> bool {
         self.open.is_some()

@@ -1,8 +1,8 @@
 //! Reads CBOR item by item without recursion.
 //!
 //! Strict: every head must be the shortest, so what was read is canonical (map order is the caller's or `check`'s to see).
-//! Lenient, for guest output only: longer heads pass and are noticed in [`Reader::is_minimal`]; floats, indefinite
-//! lengths and unknown tags are refused all the same.
+//! Lenient, for guest output only: longer heads pass; floats, indefinite lengths and unknown tags are refused all
+//! the same.
 
 use super::error::{CborError, Problem};
 
@@ -35,7 +35,6 @@ pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     lenient: bool,
-    minimal: bool,
 }
 
 /// Largest count of digits of a decimal's mantissa.
@@ -44,22 +43,17 @@ const MANTISSA_MAX: u128 = 9_999_999_999_999_999_999_999_999_999_999_999;
 impl<'a> Reader<'a> {
     /// Starts at the first byte and accepts shortest heads only.
     pub const fn strict(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, lenient: false, minimal: true }
+        Self { bytes, at: 0, lenient: false }
     }
 
     /// Starts at the first byte and accepts heads that are longer than needed.
     pub const fn lenient(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, lenient: true, minimal: true }
+        Self { bytes, at: 0, lenient: true }
     }
 
     /// Returns the offset of the next byte.
     pub const fn offset(&self) -> usize {
         self.at
-    }
-
-    /// Tells whether every head read so far was the shortest.
-    pub const fn is_minimal(&self) -> bool {
-        self.minimal
     }
 
     /// Returns the bytes from `start` to here.
@@ -106,11 +100,8 @@ impl<'a> Reader<'a> {
             31 => return Err(Self::error(start, Problem::Indefinite)),
             _ => return Err(Self::error(start, Problem::Reserved)),
         };
-        if value < least {
-            self.minimal = false;
-            if !self.lenient {
-                return Err(Self::error(start, Problem::NonMinimal));
-            }
+        if value < least && !self.lenient {
+            return Err(Self::error(start, Problem::NonMinimal));
         }
         Ok(value)
     }
@@ -288,11 +279,8 @@ impl<'a> Reader<'a> {
         }
         let mantissa = if negative { !magnitude.cast_signed() } else { magnitude.cast_signed() };
         let shortest = if mantissa == 0 { exponent == 0 } else { mantissa % 10 != 0 };
-        if !shortest {
-            self.minimal = false;
-            if !self.lenient {
-                return Err(Self::error(start, Problem::NonMinimal));
-            }
+        if !shortest && !self.lenient {
+            return Err(Self::error(start, Problem::NonMinimal));
         }
         Ok((exponent, mantissa))
     }
@@ -300,11 +288,9 @@ impl<'a> Reader<'a> {
     /// Reads the bytes of a bignum, which are more than eight and start with no zero.
     fn bignum(&mut self, start: usize) -> Result<u128, CborError> {
         let bytes = self.bytes()?;
-        if bytes.len() <= 8 || bytes.first() == Some(&0) {
-            self.minimal = false;
-            if !self.lenient {
-                return Err(Self::error(start, Problem::NonMinimal));
-            }
+        let shortest = bytes.len() > 8 && bytes.first() != Some(&0);
+        if !shortest && !self.lenient {
+            return Err(Self::error(start, Problem::NonMinimal));
         }
         if bytes.len() > 16 {
             return Err(Self::error(start, Problem::Range));

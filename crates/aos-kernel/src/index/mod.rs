@@ -229,11 +229,6 @@ impl Index {
     pub fn root(&self) -> Option<StateRoot> {
         self.dirty.is_empty().then(|| StateRoot(self.root.unwrap_or_else(empty_root)))
     }
-
-    /// Counts the keys changed since the last flush.
-    pub fn dirty(&self) -> usize {
-        self.dirty.len()
-    }
 }
 
 #[cfg(test)]
