@@ -104,6 +104,101 @@ impl<'a> EventIn<'a> {
     }
 }
 
+/// What a pure module is called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PureCall<'a> {
+    /// The input in canonical CBOR.
+    pub input: &'a [u8],
+    /// The context in canonical CBOR (`sys/PureContext@1`), where the module asks for it.
+    pub context: Option<&'a [u8]>,
+}
+
+impl<'a> PureCall<'a> {
+    /// Appends the canonical envelope to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write::map(out, 2 + usize::from(self.context.is_some()));
+        if let Some(context) = self.context {
+            write::text(out, "ctx");
+            write::bytes(out, context);
+        }
+        write::text(out, "input");
+        write::bytes(out, self.input);
+        write::text(out, "version");
+        write::uint(out, VERSION);
+    }
+
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    /// [`Problem::Type`] where a field is missing, unknown or of another type or version, or what the reader finds.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
+        let mut reader = Reader::strict(bytes);
+        let (mut input, mut context, mut version) = (None, None, None);
+        for _ in 0..reader.map()? {
+            let start = reader.offset();
+            match reader.text()? {
+                "ctx" => context = Some(reader.bytes()?),
+                "input" => input = Some(reader.bytes()?),
+                "version" => version = Some(reader.uint()?),
+                _ => return Err(Reader::error(start, Problem::Type)),
+            }
+        }
+        reader.end()?;
+        match (input, version) {
+            (Some(input), Some(VERSION)) => Ok(Self { input, context }),
+            _ => Err(Reader::error(0, Problem::Type)),
+        }
+    }
+}
+
+/// What a pure module answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PureReply {
+    /// The output in CBOR.
+    Output(Vec<u8>),
+    /// Why there is none, in the module's own words.
+    Error(String),
+}
+
+impl PureReply {
+    /// Appends the canonical envelope to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write::map(out, 1);
+        match self {
+            Self::Output(output) => {
+                write::text(out, "output");
+                write::bytes(out, output);
+            }
+            Self::Error(error) => {
+                write::text(out, "error");
+                write::text(out, error);
+            }
+        }
+    }
+
+    /// Reads an envelope as guests write it: any order of keys, longer integers, null for an absent field.
+    ///
+    /// # Errors
+    /// [`Problem::Type`] where both fields are there or neither, or one is unknown, twice or of another type.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CborError> {
+        let mut reader = Reader::lenient(bytes);
+        let mut fields = Fields::default();
+        let (mut output, mut error) = (None, None);
+        for _ in 0..reader.map()? {
+            match fields.take(&mut reader, &["output", "error"])? {
+                0 => output = reader.bytes_or_null()?.map(Into::into),
+                _ => error = reader.text_or_null()?.map(Into::into),
+            }
+        }
+        reader.end()?;
+        match (output, error) {
+            (Some(output), None) => Ok(Self::Output(output)),
+            (None, Some(error)) => Ok(Self::Error(error)),
+            _ => Err(Reader::error(0, Problem::Type)),
+        }
+    }
+}
+
 /// What a reducer answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reply {
@@ -185,7 +280,7 @@ impl Reply {
                 1 => reply.domain_events = list(&mut reader, DomainEvent::decode)?,
                 2 => reply.effects = list(&mut reader, Effect::decode)?,
                 3 => reply.annotation = reader.bytes_or_null()?.map(Into::into),
-                _ => reply.error = text_or_null(&mut reader)?,
+                _ => reply.error = reader.text_or_null()?.map(Into::into),
             }
         }
         reader.end()?;
@@ -247,8 +342,8 @@ impl Effect {
             match fields.take(reader, &["kind", "params", "cap_slot", "idempotency_key"])? {
                 0 => kind = Some(reader.text()?.into()),
                 1 => params = Some(reader.bytes()?.into()),
-                2 => cap_slot = text_or_null(reader)?,
-                _ => idempotency_key = text_or_null(reader)?,
+                2 => cap_slot = reader.text_or_null()?.map(Into::into),
+                _ => idempotency_key = reader.text_or_null()?.map(Into::into),
             }
         }
         Ok(Self { kind: kind.ok_or(missing)?, params: params.ok_or(missing)?, cap_slot, idempotency_key })
@@ -272,10 +367,6 @@ impl Fields {
         self.0 |= bit;
         Ok(index)
     }
-}
-
-fn text_or_null(reader: &mut Reader<'_>) -> Result<Option<String>, CborError> {
-    if reader.take_null() { Ok(None) } else { Ok(Some(reader.text()?.into())) }
 }
 
 fn list<T>(reader: &mut Reader<'_>, item: fn(&mut Reader<'_>) -> Result<T, CborError>) -> Result<Vec<T>, CborError> {
@@ -316,6 +407,26 @@ mod tests {
             reply.encode(&mut bytes);
             assert_eq!(check(&bytes), Ok(()));
             assert_eq!(Reply::decode(&bytes), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn pure_envelopes_round_trip_and_are_canonical() {
+        for call in [PureCall { input: &[1], context: None }, PureCall { input: &[], context: Some(&[4]) }] {
+            let mut bytes = Vec::new();
+            call.encode(&mut bytes);
+            assert_eq!(check(&bytes), Ok(()));
+            assert_eq!(PureCall::decode(&bytes), Ok(call));
+        }
+        for reply in [PureReply::Output(vec![1]), PureReply::Error("no".into())] {
+            let mut bytes = Vec::new();
+            reply.encode(&mut bytes);
+            assert_eq!(check(&bytes), Ok(()));
+            assert_eq!(PureReply::decode(&bytes), Ok(reply));
+        }
+        let both = [&[0xa2, 0x65], &b"error"[..], &[0x60, 0x66], b"output", &[0x40]].concat();
+        for bad in [&both[..], &[0xa0], &[0xa1, 0x65, b'e', b'r', b'r', b'o', b'r', 0xf6]] {
+            assert!(PureReply::decode(bad).is_err(), "{bad:x?}");
         }
     }
 

@@ -28,8 +28,16 @@ pub mod module;
 #[cfg(feature = "language")]
 pub mod name;
 #[cfg(feature = "language")]
+pub mod plan;
+#[cfg(feature = "language")]
+pub mod policy;
+#[cfg(feature = "language")]
 pub mod schema;
 #[cfg(feature = "language")]
+pub mod signature;
+#[cfg(feature = "language")]
 pub mod text;
+#[cfg(feature = "language")]
+pub mod url;
 #[cfg(feature = "language")]
 pub mod validate;

@@ -15,6 +15,10 @@ pub const TYPE_WIDTH_MAX: usize = 1_024;
 pub const TYPE_NODES_MAX: usize = 16_384;
 /// Deepest nesting of an expression.
 pub const EXPR_DEPTH_MAX: usize = 32;
+/// Most work of one evaluation: each part that is evaluated costs one, and one for each byte of its value.
+pub const EXPR_COST_MAX: u64 = 16 << 20;
+/// Most steps of a plan.
+pub const PLAN_STEPS_MAX: usize = 1_024;
 /// Deepest nesting of a JSON document: three levels for each level of a type, which is what a map takes in the tagged lens.
 pub const JSON_DEPTH_MAX: usize = 160;
 /// Largest document file in bytes.
@@ -23,6 +27,18 @@ pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 pub const FINDINGS_MAX: usize = 10_000;
 /// Most findings that get a suggestion, which costs a look at every name.
 pub const SUGGESTIONS_MAX: usize = 256;
+/// Longest URL of an HTTP request in bytes, as written and in normal form.
+pub const URL_BYTES_MAX: usize = 8_192;
+/// Largest text of a policy's `cedar` in bytes.
+pub const POLICY_BYTES_MAX: usize = 64 << 10;
+/// Most Cedar policies in one definition.
+pub const POLICIES_MAX: usize = 512;
+/// Deepest nesting of a policy's text in brackets and operators; it bounds the stack of reading and deciding.
+pub const POLICY_DEPTH_MAX: usize = 256;
+/// Most rules of one pack; each becomes a policy that is as deep as there are rules before it.
+pub const PACK_RULES_MAX: usize = 128;
+/// Most nodes of the type of an effect's parameters, references written out, that policies can see.
+pub const POLICY_TYPE_NODES_MAX: usize = 4_096;
 /// Most definitions of one manifest, all kinds together.
 pub const DEFINITIONS_MAX: usize = 65_536;
 /// Most bytes of a failure's place in a frame; longer ones are cut at a character.

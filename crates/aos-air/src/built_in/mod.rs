@@ -21,15 +21,25 @@ use crate::validate::{Schema, Source, Table};
 pub const REDUCER_CONTEXT: &str = "sys/ReducerContext@1";
 /// What a pure module gets when it asks for a context.
 pub const PURE_CONTEXT: &str = "sys/PureContext@1";
+/// What an enforcer that a world brings itself takes, and what it answers.
+pub const ENFORCER_SCHEMAS: [&str; 2] = ["sys/CapCheck@1", "sys/CapVerdict@1"];
+/// The enforcer of `http.out`.
+pub const HTTP_ENFORCER: &str = "sys/CapEnforceHttpOut@1";
+/// The enforcer of `llm.basic`.
+pub const LLM_ENFORCER: &str = "sys/CapEnforceLlmBasic@1";
+/// The enforcer that allows all, which is also what a capability without one has.
+pub const ALLOW_ALL: &str = "sys/CapAllowAll@1";
+/// Why an effect did not end well.
+pub const EFFECT_ERROR: &str = "sys/EffectError@1";
 /// The names of built-in modules.
-pub const MODULES: [&str; 4] =
-    ["sys/CapAllowAll@1", "sys/CapEnforceHttpOut@1", "sys/CapEnforceLlmBasic@1", "sys/ObjectCatalog@1"];
+pub const MODULES: [&str; 4] = [ALLOW_ALL, HTTP_ENFORCER, LLM_ENFORCER, "sys/ObjectCatalog@1"];
 
-/// How a failed micro-effect comes back.
-const FAILED: &str = "sys/EffectFailed@1";
+/// How a failed micro-effect comes back to its reducer.
+pub const EFFECT_FAILED: &str = "sys/EffectFailed@1";
 
-const DOCUMENTS: [(&str, &str); 9] = [
+const DOCUMENTS: [(&str, &str); 10] = [
     ("sys/blob.air.json", include_str!("blob.air.json")),
+    ("sys/cap.air.json", include_str!("cap.air.json")),
     ("sys/catalog.air.json", include_str!("catalog.air.json")),
     ("sys/context.air.json", include_str!("context.air.json")),
     ("sys/governance.air.json", include_str!("governance.air.json")),
@@ -40,13 +50,14 @@ const DOCUMENTS: [(&str, &str); 9] = [
     ("sys/vault.air.json", include_str!("vault.air.json")),
 ];
 
-/// Returns the events with which the answer to a reducer's effect comes back to it.
-pub fn answers(kind: &str) -> &'static [&'static str] {
+/// Returns the event with which the answer to a reducer's effect comes back to it, for a kind that has one of its own;
+/// for any other kind it is the receipt's payload.
+pub fn answer(kind: &str) -> Option<&'static str> {
     match kind {
-        "timer.set" => &["sys/TimerFired@1", FAILED],
-        "blob.put" => &["sys/BlobPutResult@1", FAILED],
-        "blob.get" => &["sys/BlobGetResult@1", FAILED],
-        _ => &[FAILED],
+        "timer.set" => Some("sys/TimerFired@1"),
+        "blob.put" => Some("sys/BlobPutResult@1"),
+        "blob.get" => Some("sys/BlobGetResult@1"),
+        _ => None,
     }
 }
 
@@ -72,6 +83,11 @@ pub fn find(kind: Kind, name: &Name) -> Option<(Digest, &'static Definition)> {
 /// Finds a built-in schema.
 pub fn schema(name: &Name) -> Option<&'static Schema> {
     library().ok()?.schema(name).map(|schema| &**schema)
+}
+
+/// Finds a built-in schema by the text of its name.
+pub fn schema_named(name: &str) -> Option<&'static Schema> {
+    schema(&Name::parse(name).ok()?)
 }
 
 /// Goes through the built-in definitions by kind and name, with the hashes of their nodes.

@@ -229,6 +229,23 @@ impl<'a> Reader<'a> {
         if let Head::Text(value) = self.head()? { Ok(value) } else { Err(Self::error(start, Problem::Type)) }
     }
 
+    /// Reads a text, or none for null.
+    ///
+    /// # Errors
+    /// As [`Reader::text`].
+    pub fn text_or_null(&mut self) -> Result<Option<&'a str>, CborError> {
+        if self.take_null() { Ok(None) } else { self.text().map(Some) }
+    }
+
+    /// Reads a bool.
+    ///
+    /// # Errors
+    /// [`Problem::Type`] for another item, or what [`Reader::head`] finds.
+    pub fn bool(&mut self) -> Result<bool, CborError> {
+        let start = self.at;
+        if let Head::Bool(value) = self.head()? { Ok(value) } else { Err(Self::error(start, Problem::Type)) }
+    }
+
     /// Reads the head of an array and returns its length.
     ///
     /// # Errors

@@ -83,6 +83,14 @@ pub fn bytes_or_null(out: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
+/// Appends a text, or null.
+pub fn text_or_null(out: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(value) => text(out, value),
+        None => null(out),
+    }
+}
+
 /// Appends a decimal fraction: tag 4 around exponent and mantissa, the mantissa a bignum (tag 2 or 3) beyond 64 bits.
 ///
 /// The caller has removed the trailing zeros of the mantissa.

@@ -1,15 +1,27 @@
 //! Expressions of plans: references, literals, operators and constructors, as they are written.
 //!
-//! Lives here: the tree, its JSON form, and which operators there are with how many arguments.
-//! Never here: values of a run, or whether an expression has a type.
+//! Lives here: the tree and its JSON form, typing and compiling it, and evaluation.
+//! Never here: which variables a plan has, or how it runs.
 //! A literal of a known place is read by the place's schema, so plain JSON and references mix freely; elsewhere literals
 //! are tagged. The normal form is the tagged lens with references and operators in it.
 
+mod code;
+mod compile;
+mod decimal;
+mod eval;
+mod fit;
+mod operation;
 mod operator;
 mod reference;
+mod size;
 #[cfg(test)]
 mod tests;
+mod typing;
 
+pub(crate) use code::Source;
+pub use code::{Code, EvalError, EvalProblem};
+pub(crate) use compile::{Compiler, Lost, Start};
+pub(crate) use fit::is_same;
 pub use operator::Operator;
 pub use reference::{NotAReference, Reference, Root};
 
@@ -29,9 +41,9 @@ pub enum Expr {
     /// A literal; a constructor whose parts are all literals is one itself.
     Const(Value),
     /// What something holds.
-    Ref(Reference),
+    Ref(Reference, Spot),
     /// An operator with its arguments.
-    Op(Operator, Vec<Expr>),
+    Op(Operator, Vec<Expr>, Spot),
     /// A record.
     Record(BTreeMap<String, Expr>),
     /// A variant.
@@ -42,6 +54,24 @@ pub enum Expr {
     Set(Vec<Expr>),
     /// A map.
     Map(Vec<(Expr, Expr)>),
+}
+
+/// Where a part of an expression was written: a JSON pointer. It says nothing about what the part means, so that any two
+/// are equal.
+#[derive(Debug, Clone, Default)]
+pub struct Spot(String);
+
+impl PartialEq for Spot {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Spot {
+    /// Returns the pointer, or `other` where it is not known.
+    pub(crate) fn pointer<'s>(&'s self, other: &'s str) -> &'s str {
+        if self.0.is_empty() { other } else { &self.0 }
+    }
 }
 
 /// An expression inside a definition: as it was written, until the schema of its place is known.
@@ -98,8 +128,8 @@ impl Expr {
     pub fn to_json(&self) -> Json {
         match self {
             Self::Const(value) => tagged(value),
-            Self::Ref(reference) => Json::one("ref", reference.to_string().as_str().into()),
-            Self::Op(operator, args) => Members::default()
+            Self::Ref(reference, _) => Json::one("ref", reference.to_string().as_str().into()),
+            Self::Op(operator, args, _) => Members::default()
                 .with("op", operator.word())
                 .with("args", Json::list(args.iter().map(Self::to_json)))
                 .into(),
@@ -124,8 +154,8 @@ impl Expr {
     fn depth(&self) -> usize {
         let deepest = |parts: &mut dyn Iterator<Item = &Self>| parts.map(Self::depth).max().unwrap_or_default();
         1 + match self {
-            Self::Const(_) | Self::Ref(_) => 0,
-            Self::Op(_, parts) | Self::List(parts) | Self::Set(parts) => deepest(&mut parts.iter()),
+            Self::Const(_) | Self::Ref(..) => 0,
+            Self::Op(_, parts, _) | Self::List(parts) | Self::Set(parts) => deepest(&mut parts.iter()),
             Self::Record(fields) => deepest(&mut fields.values()),
             Self::Variant(_, payload) => payload.depth(),
             Self::Map(entries) => deepest(&mut entries.iter().flat_map(|(key, value)| [key, value])),
@@ -209,10 +239,7 @@ impl Target for Expr {
 
 fn read_reference(text: &str, at: &At<'_>) -> Option<Expr> {
     match Reference::parse(text) {
-        Ok(reference) => {
-            at.report.mention(at.pointer.clone(), reference.clone());
-            Some(Expr::Ref(reference))
-        }
+        Ok(reference) => Some(Expr::Ref(reference, Spot(at.pointer.clone()))),
         Err(error) => {
             at.refuse_with(Rule::ExprReference, format!("`{text}` refers to nothing"), Some(error.to_string()))
         }
@@ -243,5 +270,5 @@ fn read_operator(at: &At<'_>) -> Option<Expr> {
         let message = format!("`{}` takes {}, not {}", operator.word(), operator.arity(), args.len());
         return args_at.refuse(Rule::ExprOperator, message);
     }
-    Some(Expr::Op(operator, args))
+    Some(Expr::Op(operator, args, Spot(at.pointer.clone())))
 }

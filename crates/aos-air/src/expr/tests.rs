@@ -1,5 +1,8 @@
 //! Expressions: what is read, in which normal form it is printed, and what is refused.
 
+mod bounds;
+mod twin;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 

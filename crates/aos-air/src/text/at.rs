@@ -13,7 +13,6 @@ use super::read::read_at;
 use super::rule::Rule;
 use super::scalar;
 use crate::diag::nearest;
-use crate::expr::Reference;
 use crate::hash::Digest;
 use crate::limits::{FINDINGS_MAX, SUGGESTIONS_MAX};
 use crate::name::{Name, is_dotted, is_identifier};
@@ -35,11 +34,10 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-/// Collects problems in the order in which they are met, and the references of expressions with their places.
+/// Collects problems in the order in which they are met.
 #[derive(Debug, Default)]
 pub struct Report {
     problems: RefCell<Vec<Problem>>,
-    references: RefCell<Vec<(String, Reference)>>,
 }
 
 impl Report {
@@ -54,16 +52,6 @@ impl Report {
     /// Makes the help line for a word that is near one of `candidates`, while there are few problems.
     pub fn suggest<'a>(&self, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
         if self.problems.borrow().len() < SUGGESTIONS_MAX { suggest(word, candidates) } else { None }
-    }
-
-    /// Notes that an expression refers to something.
-    pub(crate) fn mention(&self, pointer: String, reference: Reference) {
-        self.references.borrow_mut().push((pointer, reference));
-    }
-
-    /// Returns the references noted so far, each with the JSON pointer to it, and forgets them.
-    pub(crate) fn take_references(&self) -> Vec<(String, Reference)> {
-        self.references.take()
     }
 
     /// Tells whether nothing was reported yet.

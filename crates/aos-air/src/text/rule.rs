@@ -102,6 +102,8 @@ pub enum Rule {
     GrantTwice,
     /// A grant of another capability type than its use.
     GrantType,
+    /// A constraint of a grant that is not in its form, or that nothing can ever meet.
+    GrantParams,
     /// A binding for a slot that the module does not declare.
     BindingSlot,
     /// An effect that is named and not there.
@@ -116,6 +118,22 @@ pub enum Rule {
     PolicyMissing,
     /// A policy's rule that can never match, because what it names is not there.
     PolicyNever,
+    /// A text of Cedar, or a pack of rules, that is too large.
+    PolicySize,
+    /// A text of Cedar that nests too deep.
+    PolicyDepth,
+    /// A text that Cedar cannot read.
+    PolicySyntax,
+    /// A policy that does not fit the world's effects and grants.
+    PolicyType,
+    /// A policy with a place to be filled in.
+    PolicyTemplate,
+    /// An annotation that does not exist, or that has another value than it may.
+    PolicyAnnotation,
+    /// Two policies of a text have one id.
+    PolicyTwice,
+    /// An effect whose parameters policies cannot see, because their type is too large.
+    PolicyParams,
     /// A plan that is named and not there.
     PlanMissing,
     /// Two steps, handles or variables of a plan have one name.
@@ -130,14 +148,28 @@ pub enum Rule {
     PlanDeclared,
     /// A correlated plan waits for an event without looking at the correlation.
     PlanCorrelation,
+    /// A step reads what no earlier step sets.
+    PlanStepUnbound,
+    /// An `end` whose result does not go with the plan's output.
+    PlanResult,
+    /// A plan with more steps than the limit.
+    PlanSize,
+    /// An event that is raised and routed to keyed cells without a key.
+    PlanEventKey,
     /// An operator that does not exist, or with another count of arguments.
     ExprOperator,
     /// A reference of no known form.
     ExprReference,
+    /// An expression, or a part of one, of another type than its place.
+    ExprType,
+    /// A path to a field or tag that the type does not have.
+    ExprField,
     /// An expression nested deeper than the limit.
     ExprDepth,
     /// Two principals, hosts or adapter keys of the trust block have one name.
     TrustTwice,
+    /// A public key under which no signature could be told from a forged one, or that is no key at all.
+    TrustKey,
     /// A limit that does not exist or a value that it may not have.
     LimitRange,
     /// A governance block that cannot be met.
@@ -198,6 +230,7 @@ impl Rule {
             Self::GrantMissing => "grant.missing",
             Self::GrantTwice => "grant.twice",
             Self::GrantType => "grant.type",
+            Self::GrantParams => "grant.params",
             Self::BindingSlot => "binding.slot",
             Self::EffectMissing => "effect.missing",
             Self::EffectTwice => "effect.twice",
@@ -205,6 +238,14 @@ impl Rule {
             Self::CapTypeMissing => "cap.type_missing",
             Self::PolicyMissing => "policy.missing",
             Self::PolicyNever => "policy.never",
+            Self::PolicySize => "policy.size",
+            Self::PolicyDepth => "policy.depth",
+            Self::PolicySyntax => "policy.syntax",
+            Self::PolicyType => "policy.type",
+            Self::PolicyTemplate => "policy.template",
+            Self::PolicyAnnotation => "policy.annotation",
+            Self::PolicyTwice => "policy.twice",
+            Self::PolicyParams => "policy.params",
             Self::PlanMissing => "plan.missing",
             Self::PlanTwice => "plan.twice",
             Self::PlanEdge => "plan.edge",
@@ -212,10 +253,17 @@ impl Rule {
             Self::PlanUnbound => "plan.unbound",
             Self::PlanDeclared => "plan.declared",
             Self::PlanCorrelation => "plan.correlation",
+            Self::PlanStepUnbound => "plan.step_unbound",
+            Self::PlanResult => "plan.result",
+            Self::PlanSize => "plan.size",
+            Self::PlanEventKey => "plan.event_key",
             Self::ExprOperator => "expr.operator",
             Self::ExprReference => "expr.reference",
+            Self::ExprType => "expr.type",
+            Self::ExprField => "expr.field",
             Self::ExprDepth => "expr.depth",
             Self::TrustTwice => "trust.twice",
+            Self::TrustKey => "trust.key",
             Self::LimitRange => "limit.range",
             Self::Governance => "governance.unmet",
             Self::Migration => "migration.unfit",

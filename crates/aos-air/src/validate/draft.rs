@@ -1,5 +1,6 @@
 //! Documents that were read and not judged yet; what a host asks before it builds the modules they name.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -96,6 +97,41 @@ impl Draft {
         self.definitions.iter().filter_map(unbuilt).collect()
     }
 
+    /// Returns the adapters that plans and reducers ask for, and for which the manifest trusts no key, sorted.
+    ///
+    /// Keys belong to the host that will perform the effects, so an author leaves them out; see [`Draft::trust`].
+    pub fn untrusted(&self) -> Vec<String> {
+        let mut wanted = BTreeSet::new();
+        let mut trusted = BTreeSet::new();
+        let adapter = |kind: &str| kind.split('.').next().unwrap_or_default().to_string();
+        for (definition, _) in &self.definitions {
+            match definition {
+                Definition::Plan(plan) => wanted.extend(plan.steps.iter().filter_map(|step| match &step.op {
+                    def::Op::EmitEffect { kind, .. } => Some(adapter(kind)),
+                    _ => None,
+                })),
+                Definition::Module(module) => {
+                    let kinds = module.reducer().into_iter().flat_map(|reducer| &reducer.effects_emitted);
+                    wanted.extend(kinds.map(|kind| adapter(kind)));
+                }
+                Definition::Manifest(manifest) => {
+                    trusted.extend(manifest.trust.adapters.iter().map(|key| key.adapter.clone()));
+                }
+                _ => {}
+            }
+        }
+        wanted.difference(&trusted).cloned().collect()
+    }
+
+    /// Adds a key to those that the manifest trusts, as if the author had written it.
+    pub fn trust(&mut self, key: &def::AdapterKey) {
+        for (definition, _) in &mut self.definitions {
+            if let Definition::Manifest(manifest) = definition {
+                manifest.trust.adapters.push(key.clone());
+            }
+        }
+    }
+
     /// Tells whether reading alone found something, so that building modules would be in vain.
     pub const fn is_faulty(&self) -> bool {
         self.found.count() > 0
@@ -176,8 +212,8 @@ fn check_manifest(
     grants::check(&table, &manifest, &grants, origin, &mut found);
     policies::check(&table, &manifest, &grants, origin, &mut found);
     governance::check(&manifest, origin, &mut found);
-    plans::check(&mut table, &manifest, &grants, &mut found);
+    let plans = plans::check(&mut table, &manifest, &grants, &mut found);
     hashes::encode(&mut table, &mut found);
     hashes::fill(&table, &mut manifest, origin, &mut found);
-    hashes::finish(table, manifest, origin, routes, found)
+    hashes::finish(table, manifest, origin, routes, plans, found)
 }

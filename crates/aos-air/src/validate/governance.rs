@@ -6,8 +6,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::found::{Found, Origin};
-use crate::def::Manifest;
+use crate::def::{Manifest, PublicKey, Trust};
 use crate::limits::Limits;
+use crate::signature::VerifyingKey;
 use crate::text::{Rule, pointer};
 
 /// Checks the three blocks.
@@ -23,6 +24,7 @@ pub(super) fn check(manifest: &Manifest, origin: &Origin, found: &mut Found) {
         found,
     );
     once("hosts", "name", trust.hosts.iter().map(|host| host.name.clone()).collect(), origin, found);
+    check_keys(trust, origin, found);
     if let Some(governance) = manifest.governance {
         let people = u64::try_from(trust.principals.len()).unwrap_or(u64::MAX);
         // An author's own approval counts only in a solo world.
@@ -52,6 +54,20 @@ pub(super) fn check(manifest: &Manifest, origin: &Origin, found: &mut Found) {
         };
         found.add(origin, &pointer("/limits", name), Rule::LimitRange, message, help);
     }
+}
+
+/// Reports every key that no signature should be verified with.
+fn check_keys(trust: &Trust, origin: &Origin, found: &mut Found) {
+    let mut check = |list: &str, index: usize, key: &PublicKey| {
+        if let Err(problem) = VerifyingKey::of(key) {
+            let help = "make a key pair with an ed25519 library, and write its public key here".to_string();
+            let at = format!("/trust/{list}/{index}/key");
+            found.add(origin, &at, Rule::TrustKey, format!("`{key}` cannot be trusted: {problem}"), Some(help));
+        }
+    };
+    trust.adapters.iter().enumerate().for_each(|(index, entry)| check("adapters", index, &entry.key));
+    trust.principals.iter().enumerate().for_each(|(index, entry)| check("principals", index, &entry.key));
+    trust.hosts.iter().enumerate().for_each(|(index, entry)| check("hosts", index, &entry.key));
 }
 
 /// Reports every name after the first of its kind.

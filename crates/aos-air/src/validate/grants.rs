@@ -5,9 +5,10 @@ use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 
+use super::constraints;
 use super::found::{Found, Origin};
 use super::table::Table;
-use crate::def::{Definition, Kind, Manifest};
+use crate::def::{Definition, Grant, Kind, Manifest};
 use crate::name::Name;
 use crate::text::{At, Json, Node, Report, Rule, pointer};
 
@@ -34,6 +35,7 @@ impl Grants {
                 let report = Report::default();
                 grant.params.settle(shape, &At { json: &null, pointer: pointer(&at, "params"), report: &report });
                 found.take(origin, report);
+                check_constraints(table, grant, &pointer(&at, "params"), origin, found);
             }
         }
         Self(grants)
@@ -51,6 +53,16 @@ impl Grants {
         }
     }
 
+    /// Tells whether a grant is there.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Goes through the names of the grants.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Checks that a grant that a rule of a policy names is there.
     pub fn expect_in_rule(&self, name: &str, from: &Origin, at: &str, found: &mut Found) {
         if !self.0.contains_key(name) {
@@ -61,6 +73,16 @@ impl Grants {
     fn missing(&self, name: &str, rule: Rule, from: &Origin, at: &str, found: &mut Found) {
         let help = found.suggest(name, self.0.keys().map(String::as_str));
         found.add(from, at, rule, format!("there is no grant `{name}`"), help);
+    }
+}
+
+/// Checks that each constraint of a grant can be met, where a built-in enforcer reads them.
+fn check_constraints(table: &Table, grant: &Grant, at: &str, origin: &Origin, found: &mut Found) {
+    let enforcer = table.cap(&grant.cap).and_then(|cap| cap.enforcer.as_ref());
+    let (Some(enforcer), Some(params)) = (enforcer, grant.params.value()) else { return };
+    for unfit in constraints::check(enforcer.as_str(), params) {
+        let at = format!("{at}{}", unfit.pointer);
+        found.add(origin, &at, Rule::GrantParams, unfit.message, unfit.help);
     }
 }
 

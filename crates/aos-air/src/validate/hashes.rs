@@ -3,16 +3,18 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::found::{Found, Origin};
 use super::manifest::{Cap, Checked, Manifest, Route};
-use super::modules;
 use super::table::Table;
+use super::{modules, policies};
 use crate::def::{self, Definition, NodeError};
 use crate::diag::Findings;
 use crate::hash::Digest;
 use crate::name::Name;
+use crate::plan;
 use crate::text::Rule;
 
 /// Encodes every definition that has no node yet and whose literals are all read.
@@ -60,6 +62,7 @@ pub(super) fn finish(
     manifest: def::Manifest,
     origin: &Origin,
     routes: Vec<Route>,
+    plans: BTreeMap<Name, plan::Plan>,
     mut found: Found,
 ) -> Result<Checked<Manifest>, Findings> {
     let definition = Definition::Manifest(manifest);
@@ -81,6 +84,8 @@ pub(super) fn finish(
     let hash = Digest::of(&node);
     let modules = modules::linked(&table);
     let caps = caps(&table, &definition);
+    let plans = plans_by_name(&table, plans);
+    let policies = policies::in_force(&table, &definition);
     let mut nodes = Vec::from([(hash, node)]);
     let mut definitions = BTreeMap::new();
     let schemas = table.schemas.clone();
@@ -90,7 +95,16 @@ pub(super) fn finish(
             definitions.insert((entry.definition.kind(), name.clone()), (hash, entry.definition));
         }
     }
-    Ok(Checked::new(Manifest { definition, nodes, hash, definitions, schemas, modules, caps, routes }))
+    Ok(Checked::new(Manifest { definition, nodes, hash, definitions, schemas, modules, caps, routes, plans, policies }))
+}
+
+/// Gives each plan the hash of its node.
+fn plans_by_name(table: &Table, plans: BTreeMap<Name, plan::Plan>) -> BTreeMap<Name, Arc<plan::Plan>> {
+    let hashed = |(name, plan): (Name, plan::Plan)| {
+        let hash = table.own_entry(def::Kind::Plan, &name)?.hash?;
+        Some((name, Arc::new(plan::Plan { hash, ..plan })))
+    };
+    plans.into_iter().filter_map(hashed).collect()
 }
 
 /// Returns the capabilities of the world and those that its grants name.

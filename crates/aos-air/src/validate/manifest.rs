@@ -7,11 +7,13 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::built_in;
-use crate::def::{self, Definition, Kind};
+use crate::def::{self, Definition, Kind, Trigger};
 use crate::hash::Digest;
 use crate::limits::Limits;
 use crate::module::Entry;
 use crate::name::Name;
+use crate::plan;
+use crate::policy::Policies;
 use crate::schema::{KeyType, Shape, Type};
 
 /// Something that validation found nothing wrong with. Only this module makes one.
@@ -95,10 +97,21 @@ pub struct ReducerModule {
     pub context: bool,
     /// Its annotations.
     pub annotations: Option<Arc<Schema>>,
-    /// The kinds of micro-effects that it may ask for, sorted.
-    pub effects_emitted: Vec<String>,
+    /// The kinds of micro-effects that it may ask for, with how the answers come back.
+    pub answers: BTreeMap<String, Answer>,
     /// The capability types of its slots.
     pub cap_slots: BTreeMap<String, String>,
+}
+
+/// How the answer to a micro-effect comes back to its reducer: as an arm of the reducer's event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The schema of the arm's payload on success: the answer's own event, or the receipt's payload.
+    pub payload: Name,
+    /// The arm that takes it.
+    pub ok: String,
+    /// The arm that takes `sys/EffectFailed@1`.
+    pub failed: String,
 }
 
 /// The interface of a pure module.
@@ -146,6 +159,8 @@ pub struct Manifest {
     pub(super) modules: BTreeMap<Name, Module>,
     pub(super) caps: BTreeMap<Name, Cap>,
     pub(super) routes: Vec<Route>,
+    pub(super) plans: BTreeMap<Name, Arc<plan::Plan>>,
+    pub(super) policies: Policies,
 }
 
 impl Manifest {
@@ -211,6 +226,26 @@ impl Manifest {
     /// Returns the routes in the order of the manifest.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Finds a plan, ready to run.
+    pub fn plan(&self, name: &Name) -> Option<&Arc<plan::Plan>> {
+        self.plans.get(name)
+    }
+
+    /// Goes through the plans by name, ready to run.
+    pub fn plans(&self) -> impl Iterator<Item = &Arc<plan::Plan>> {
+        self.plans.values()
+    }
+
+    /// Returns the triggers in the order of the manifest; the event of each is the input of its plan.
+    pub fn triggers(&self) -> &[Trigger] {
+        &self.definition.triggers
+    }
+
+    /// Returns the policies in force: those of `defaults.policy`, or none, which denies everything.
+    pub const fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// Returns the limits in force over those of a world's genesis: the manifest's own replace them one by one.

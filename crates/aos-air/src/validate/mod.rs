@@ -5,6 +5,7 @@
 //! Read next: `draft.rs` for the way from texts, `nodes.rs` for the way from the store, `manifest.rs` for what comes out.
 
 mod caps;
+mod constraints;
 mod draft;
 mod found;
 mod governance;
@@ -26,7 +27,7 @@ mod types;
 
 pub use crate::text::Source;
 pub use draft::{Draft, Unbuilt};
-pub use manifest::{Cap, Checked, Manifest, Module, PureModule, ReducerModule, Role, Route, Schema};
+pub use manifest::{Answer, Cap, Checked, Manifest, Module, PureModule, ReducerModule, Role, Route, Schema};
 pub use nodes::from_nodes;
 pub(crate) use table::Table;
 

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use super::found::Found;
-use super::manifest::{Module, PureModule, ReducerModule, Role, Schema};
+use super::manifest::{Answer, Module, PureModule, ReducerModule, Role, Schema};
 use super::table::{Entry, Table};
 use crate::built_in;
 use crate::def::{self, Abi, Definition, Kind, Scope};
@@ -98,8 +98,8 @@ fn check_effects(table: &Table, reducer: &def::Reducer, event: Option<&Schema>, 
             continue;
         }
         let Some(event) = event else { continue };
-        for answer in built_in::answers(kind) {
-            if arms(table, &event.written, answer).is_some_and(|arms| arms.len() == 1) {
+        for answer in [answer_to(effect), built_in::EFFECT_FAILED] {
+            if one_arm(table, event, answer).is_some() {
                 continue;
             }
             let message = format!("the answer to `{kind}` comes as `{answer}`, which no arm of `{}` takes", event.name);
@@ -107,6 +107,34 @@ fn check_effects(table: &Table, reducer: &def::Reducer, event: Option<&Schema>, 
             found.add(&entry.origin, &pointer, Rule::ModuleArm, message, Some(help));
         }
     }
+}
+
+/// Returns the schema in which the answer to a reducer's effect comes back to it.
+fn answer_to(effect: &def::Effect) -> &str {
+    built_in::answer(&effect.kind).unwrap_or(effect.receipt_schema.as_str())
+}
+
+/// Returns the tag of the one arm of an event that takes `payload`.
+fn one_arm<'t>(table: &'t Table, event: &'t Schema, payload: &str) -> Option<&'t str> {
+    match arms(table, &event.written, payload)?.as_slice() {
+        [tag] => Some(tag),
+        _ => None,
+    }
+}
+
+/// Links a reducer's effects to the arms that take their answers.
+fn answers(table: &Table, reducer: &def::Reducer) -> Option<BTreeMap<String, Answer>> {
+    let event = table.schema(&reducer.event)?;
+    let link = |kind: &String| {
+        let payload = answer_to(table.effect(kind)?);
+        let answer = Answer {
+            payload: Name::parse(payload).ok()?,
+            ok: one_arm(table, event, payload)?.into(),
+            failed: one_arm(table, event, built_in::EFFECT_FAILED)?.into(),
+        };
+        Some((kind.clone(), answer))
+    };
+    reducer.effects_emitted.iter().map(link).collect()
 }
 
 /// Returns the tags of a variant whose payload is a reference to `payload`; none if the type is no variant.
@@ -145,7 +173,7 @@ pub(super) fn linked(table: &Table) -> BTreeMap<Name, Module> {
                 event: schema(&reducer.event)?,
                 context: reducer.context.is_some(),
                 annotations: reducer.annotations.as_ref().and_then(schema),
-                effects_emitted: reducer.effects_emitted.clone(),
+                answers: answers(table, reducer)?,
                 cap_slots: reducer.cap_slots.clone(),
             }),
             Abi::Pure { input, output, context } => {

@@ -156,10 +156,16 @@ fn check_trigger(table: &Table, trigger: &Trigger, origin: &Origin, at: &str, fo
         let message = format!("`{}` takes `{}`, not `{}`", plan.name, plan.input, trigger.event);
         found.add(origin, &[at, "/event"].concat(), Rule::Trigger, message, None);
     }
-    if let (Some(path), Some(event)) = (&trigger.correlate_by, event)
-        && ends(&event.shape, path).is_none()
-    {
-        let message = format!("`{path}` does not lead to a field in every `{}`", event.name);
+    if let (Some(path), Some(event)) = (&trigger.correlate_by, event) {
+        let keys: Option<BTreeSet<Option<KeyType>>> =
+            ends(&event.shape, path).map(|ends| ends.into_iter().map(key_type).collect());
+        let message = match keys {
+            None => format!("`{path}` does not lead to a field in every `{}`", event.name),
+            Some(keys) if keys.len() > 1 || keys.contains(&None) => {
+                format!("`{path}` does not lead to an int, nat, text, uuid or hash, the same in every `{}`", event.name)
+            }
+            Some(_) => return,
+        };
         found.add(origin, &[at, "/correlate_by"].concat(), Rule::Trigger, message, None);
     }
 }

@@ -99,8 +99,6 @@ fn a_finding_says_what_where_and_what_to_do() {
     error[schema.missing]: there is no schema `shop/Line@1`
       air/world.air.json:107:24  /10/abi/reducer/annotations
     error[schema.missing]: there is no schema `shop/Line@1`
-      air/world.air.json:124:58  /12/abi/pure/output
-    error[schema.missing]: there is no schema `shop/Line@1`
       air/world.air.json:131:23  /13/receipt_schema
     error[schema.missing]: there is no schema `shop/Line@1`
       air/world.air.json:173:15  /19/output
@@ -296,7 +294,7 @@ fn damaged_nodes_are_named_by_their_hash() {
     without.remove(&world.hash());
     assert_snapshot!(load(&without, world.hash()), @r#"
     error[node.missing]: the node of the manifest is missing
-      blake3:cde1746ab44c51e653ae14a2c26fdd5a4c7588b05abdbcd783265a0675e72e92
+      blake3:1e3ed1ea3026e9463994f3801ab9624f6f3006919e8b442b9a84ad3519581766
     "#);
     assert_snapshot!(load(&nodes, key), @r#"
     error[node.damaged]: the node is no manifest
@@ -340,8 +338,8 @@ fn a_node_says_things_in_one_way_only() {
     "#);
     let empty = |members: &mut Vec<(String, Json)>| members.push(("triggers".into(), Json::list([])));
     assert_snapshot!(load_changed(|members| { members.retain(|(key, _)| key != "triggers"); empty(members); }), @r#"
-    error[plan.unbound]: `@var:correlation_id` names no variable of the plan
-      blake3:9ed985d3a012c671205db50d057dd2685790c4bbe98ddb918c601f33ff6c4986  /steps/4/where/args/1/ref
+    error[plan.unbound]: step `note` of `shop/Pay@1`: `@var:correlation_id` names no variable of the plan
+      blake3:145fcc3f49836cf5015292873542e988f162629e0520a776e4734b7059429d1e  /steps/4/where/args/1/ref
     "#);
 }
 

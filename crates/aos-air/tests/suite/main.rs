@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "the specification is read from its files")]
 
 #[cfg(test)]
+mod expressions;
+#[cfg(test)]
 mod json_schema;
 #[cfg(test)]
 mod schemas;

@@ -1,6 +1,12 @@
-//! Plans: the graph is one, what steps name is there, and every expression can be read.
+//! Plans: the graph is one, what steps name is there, and every expression has the type of its place.
 //!
-//! Expressions are read here by the schema of their place. Whether they have the right type is judged elsewhere.
+//! Lives here: the rules about names, edges and steps, and the reading of expressions by the schemas of their places.
+//! Read next: `compile.rs`, which types them and makes the plan that a world runs; `graph.rs` for the order of steps.
+
+mod compile;
+mod graph;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -10,45 +16,47 @@ use alloc::vec::Vec;
 
 use super::found::{Found, Origin};
 use super::grants::Grants;
+use super::manifest::Schema;
+use super::modules::key_type;
 use super::table::Table;
 use crate::def::{Definition, Edge, Kind, Manifest, Op, Plan, Scope, Step};
-use crate::expr::{Operand, Reference, Root};
+use crate::expr::Operand;
+use crate::limits::PLAN_STEPS_MAX;
 use crate::name::Name;
+use crate::plan;
 use crate::schema::Shape;
 use crate::text::{At, Json, Node, Report, Rule};
 
 /// The variable that a correlated plan compares events with.
 const CORRELATION: &str = "correlation_id";
 
-/// Checks the plans, whose expressions get read.
-pub(super) fn check(table: &mut Table, manifest: &Manifest, grants: &Grants, found: &mut Found) {
-    let correlated = manifest.triggers.iter().filter(|trigger| trigger.correlate_by.is_some());
-    let correlated: BTreeSet<&Name> = correlated.map(|trigger| &trigger.plan).collect();
+/// Checks the plans, whose expressions get read; returns those that could be compiled.
+pub(super) fn check(
+    table: &mut Table,
+    manifest: &Manifest,
+    grants: &Grants,
+    found: &mut Found,
+) -> BTreeMap<Name, plan::Plan> {
     let names: Vec<Name> = table.own(Kind::Plan).filter_map(|entry| entry.definition.name().cloned()).collect();
+    let mut compiled = BTreeMap::new();
     for name in names {
         // The plan leaves the table for as long as its expressions are being read by schemas of the table.
         let Some(mut entry) = table.take(Kind::Plan, &name) else { continue };
         if let Definition::Plan(plan) = &mut entry.definition {
-            let is_correlated = correlated.contains(&name);
-            PlanRules { table, grants, is_correlated, origin: &entry.origin, found }.check(plan);
+            let rules = PlanRules { table, manifest, grants, origin: &entry.origin, found };
+            compiled.extend(rules.check(plan).map(|compiled| (name, compiled)));
         }
         table.put(entry);
     }
+    compiled
 }
 
 struct PlanRules<'a> {
     table: &'a Table,
+    manifest: &'a Manifest,
     grants: &'a Grants,
-    /// Whether a trigger with `correlate_by` starts the plan.
-    is_correlated: bool,
     origin: &'a Origin,
     found: &'a mut Found,
-}
-
-/// The names that expressions of a plan may use.
-struct Names<'p> {
-    steps: BTreeSet<&'p str>,
-    variables: BTreeSet<&'p str>,
 }
 
 impl PlanRules<'_> {
@@ -56,7 +64,7 @@ impl PlanRules<'_> {
         self.found.add(self.origin, at, rule, message, help);
     }
 
-    fn check(&mut self, plan: &mut Plan) {
+    fn check(mut self, plan: &mut Plan) -> Option<plan::Plan> {
         self.table.expect_schema(&plan.input, self.origin, "/input", self.found);
         let mut shape = |schema: &Name, at: &str| {
             self.table.expect_schema(schema, self.origin, at, self.found).map(|schema| schema.shape.clone())
@@ -65,24 +73,37 @@ impl PlanRules<'_> {
         let locals =
             plan.locals.iter().map(|(local, schema)| (local.clone(), shape(schema, &format!("/locals/{local}"))));
         let shapes = Shapes { output, locals: locals.collect() };
-        self.check_names(plan);
-        self.check_graph(plan);
+        let ids_are_sound = self.check_names(plan);
+        let graph_is_sound = self.check_graph(plan);
         self.check_steps(plan);
+        self.check_ends(plan);
         self.check_declared(plan);
-        let mentioned = self.read_expressions(plan, &shapes);
-        self.check_references(plan, &mentioned);
-        self.check_correlation(plan, &mentioned);
+        self.read_expressions(plan, &shapes);
+        if !(ids_are_sound && graph_is_sound) {
+            return None;
+        }
+        let trigger = self.manifest.triggers.iter().find(|trigger| trigger.plan == plan.name);
+        let correlate_by = trigger.and_then(|trigger| trigger.correlate_by.as_ref());
+        compile::compile(self.table, plan, correlate_by, self.origin, self.found)
     }
 
     /// Step ids, handles and bound variables are each unique; only `assign` may bind what another `assign` binds, because
-    /// branches that exclude each other may compute the same variable.
-    fn check_names(&mut self, plan: &Plan) {
+    /// branches that exclude each other may compute the same variable. Returns whether each step has an id of its own.
+    fn check_names(&mut self, plan: &Plan) -> bool {
+        let mut sound = !plan.steps.is_empty();
         if plan.steps.is_empty() {
             self.add("/steps", Rule::FieldForm, "a plan has at least one step".to_string(), None);
+        }
+        if plan.steps.len() > PLAN_STEPS_MAX {
+            sound = false;
+            let message = format!("`{}` has {} steps, more than {PLAN_STEPS_MAX}", plan.name, plan.steps.len());
+            let help = "split it: an event that one plan raises can start another".to_string();
+            self.add("/steps", Rule::PlanSize, message, Some(help));
         }
         let (mut ids, mut bound) = (BTreeSet::new(), BTreeMap::new());
         for (index, step) in plan.steps.iter().enumerate() {
             if !ids.insert(step.id.as_str()) {
+                sound = false;
                 self.add(
                     &format!("/steps/{index}/id"),
                     Rule::PlanTwice,
@@ -98,15 +119,18 @@ impl PlanRules<'_> {
                 self.add(&format!("/steps/{index}/bind/{key}"), Rule::PlanTwice, message, None);
             }
         }
+        sound
     }
 
-    /// Edges join steps that are there, and no step waits for itself.
-    fn check_graph(&mut self, plan: &Plan) {
+    /// Edges join steps that are there, and no step waits for itself. Returns whether all is so.
+    fn check_graph(&mut self, plan: &Plan) -> bool {
+        let mut sound = true;
         let ids: BTreeSet<&str> = plan.steps.iter().map(|step| step.id.as_str()).collect();
         let mut pairs = BTreeSet::new();
         for (index, Edge { from, to, .. }) in plan.edges.iter().enumerate() {
             for (id, key) in [(from, "from"), (to, "to")] {
                 if !ids.contains(id.as_str()) {
+                    sound = false;
                     let help = self.found.suggest(id, ids.iter().copied());
                     self.add(
                         &format!("/edges/{index}/{key}"),
@@ -117,6 +141,7 @@ impl PlanRules<'_> {
                 }
             }
             if !pairs.insert((from, to)) {
+                sound = false;
                 self.add(
                     &format!("/edges/{index}"),
                     Rule::PlanTwice,
@@ -125,12 +150,28 @@ impl PlanRules<'_> {
                 );
             }
         }
-        let left = behind_circles(plan);
+        let left = graph::behind_circles(plan);
         if let Some(first) = left.first() {
-            let index = plan.steps.iter().position(|step| step.id == **first).unwrap_or_default();
+            let index = plan.steps.iter().position(|step| step.id == *first).unwrap_or_default();
             let steps: Vec<String> = left.iter().map(|id| format!("`{id}`")).collect();
             let message = format!("steps wait for each other in a circle: {}", steps.join(", "));
             self.add(&format!("/steps/{index}"), Rule::PlanCycle, message, Some("a plan ends; remove an edge".into()));
+        }
+        sound && left.is_empty()
+    }
+
+    /// A plan that gives something has a step that says what, and nothing comes after an end.
+    fn check_ends(&mut self, plan: &Plan) {
+        let is_end = |step: &Step| matches!(step.op, Op::End { .. });
+        if let Some(output) = plan.output.as_ref().filter(|_| !plan.steps.is_empty() && !plan.steps.iter().any(is_end))
+        {
+            let message = format!("`{}` gives a `{output}`, but no step ends it", plan.name);
+            self.add("/output", Rule::PlanResult, message, Some("add an `end` with a `result`".into()));
+        }
+        let ends: BTreeSet<&str> = plan.steps.iter().filter(|step| is_end(step)).map(|step| step.id.as_str()).collect();
+        for (index, edge) in plan.edges.iter().enumerate().filter(|(_, edge)| ends.contains(edge.from.as_str())) {
+            let message = format!("nothing comes after `{}`, which ends the plan", edge.from);
+            self.add(&format!("/edges/{index}/from"), Rule::PlanEdge, message, None);
         }
     }
 
@@ -138,6 +179,7 @@ impl PlanRules<'_> {
         let handle =
             |step: &Step| if let Op::EmitEffect { handle, .. } = &step.op { Some(handle.clone()) } else { None };
         let handles: BTreeSet<String> = plan.steps.iter().filter_map(handle).collect();
+        let mut awaited = BTreeSet::new();
         for (index, step) in plan.steps.iter().enumerate() {
             let at = |key: &str| format!("/steps/{index}/{key}");
             match &step.op {
@@ -155,10 +197,35 @@ impl PlanRules<'_> {
                     let help = self.found.suggest(handle, handles.iter().map(String::as_str));
                     self.add(&at("for"), Rule::PlanUnbound, format!("no step binds the handle `{handle}`"), help);
                 }
-                Op::RaiseEvent { event, .. } | Op::AwaitEvent { event, .. } => {
+                Op::AwaitReceipt { handle, .. } if !awaited.insert(handle) => {
+                    let message = format!("another step waits for `{handle}` already");
+                    let help = "an effect is awaited once; the variable that takes the receipt can be read again";
+                    self.add(&at("for"), Rule::PlanTwice, message, Some(help.into()));
+                }
+                Op::RaiseEvent { event, .. } => {
+                    self.table.expect_schema(event, self.origin, &at("event"), self.found);
+                    self.check_keys(event, &at("event"));
+                }
+                Op::AwaitEvent { event, .. } => {
                     self.table.expect_schema(event, self.origin, &at("event"), self.found);
                 }
                 Op::AwaitReceipt { .. } | Op::Assign { .. } | Op::End { .. } => {}
+            }
+        }
+    }
+
+    /// A plan gives no key with an event, so every route to keyed cells finds it in the event.
+    fn check_keys(&mut self, event: &Name, at: &str) {
+        // What is no key was reported with the module.
+        let is_key = |schema: &Arc<Schema>| key_type(&schema.shape).is_some();
+        for route in self.manifest.events.iter().filter(|route| route.event == *event && route.key_field.is_none()) {
+            let module = self.table.entry(Kind::Module, &route.reducer).map(|entry| &entry.definition);
+            if let Some(Definition::Module(module)) = module
+                && module.key_schema.as_ref().is_some_and(|key| self.table.schema(key).is_some_and(is_key))
+            {
+                let message = format!("`{event}` goes to cells of `{}`, and nothing says to which", route.reducer);
+                let help = "give the route a `key_field`".to_string();
+                self.add(at, Rule::PlanEventKey, message, Some(help));
             }
         }
     }
@@ -185,8 +252,8 @@ impl PlanRules<'_> {
         }
     }
 
-    /// Reads every expression; returns the references in them.
-    fn read_expressions(&mut self, plan: &mut Plan, shapes: &Shapes) -> Vec<(String, Reference)> {
+    /// Reads every expression by the schema of its place.
+    fn read_expressions(&mut self, plan: &mut Plan, shapes: &Shapes) {
         let report = Report::default();
         let null = Json::from(Node::Null);
         let read = |operand: &mut Operand, shape: Option<&Shape>, pointer: String| {
@@ -231,56 +298,7 @@ impl PlanRules<'_> {
         for (index, invariant) in plan.invariants.iter_mut().enumerate() {
             read(invariant, Some(&Shape::Bool), format!("/invariants/{index}"));
         }
-        let mentioned = report.take_references();
         self.found.take(self.origin, report);
-        mentioned
-    }
-
-    /// Each reference starts from something that the plan has.
-    fn check_references(&mut self, plan: &Plan, mentioned: &[(String, Reference)]) {
-        let mut variables: BTreeSet<&str> = plan.steps.iter().filter_map(bound_by).map(|(name, _)| name).collect();
-        variables.extend(plan.locals.keys().map(String::as_str));
-        if self.is_correlated {
-            variables.insert(CORRELATION);
-        }
-        let names = Names { steps: plan.steps.iter().map(|step| step.id.as_str()).collect(), variables };
-        for (at, reference) in mentioned {
-            let (known, what) = match reference.root {
-                Root::Step => (&names.steps, "step"),
-                Root::Var => (&names.variables, "variable"),
-                Root::Event if step_of_filter(at).is_none() => {
-                    let message = "`@event` is there only in the `where` of an `await_event`".to_string();
-                    self.add(at, Rule::PlanUnbound, message, None);
-                    continue;
-                }
-                Root::Event | Root::Input => continue,
-            };
-            if reference.split(|name| known.contains(name)).is_none() {
-                let first = reference.rest.split('.').next().unwrap_or_default();
-                let help = self.found.suggest(first, known.iter().copied());
-                self.add(at, Rule::PlanUnbound, format!("`{reference}` names no {what} of the plan"), help);
-            }
-        }
-    }
-
-    /// A correlated plan compares every event that it waits for.
-    fn check_correlation(&mut self, plan: &Plan, mentioned: &[(String, Reference)]) {
-        if !self.is_correlated {
-            return;
-        }
-        let compares = |(at, reference): &(String, Reference)| {
-            let compares = reference.root == Root::Var && reference.split(|name| name == CORRELATION).is_some();
-            step_of_filter(at).filter(|_| compares).map(ToString::to_string)
-        };
-        let comparing: BTreeSet<String> = mentioned.iter().filter_map(compares).collect();
-        for (index, step) in plan.steps.iter().enumerate() {
-            let Op::AwaitEvent { .. } = step.op else { continue };
-            if !comparing.contains(&index.to_string()) {
-                let message = format!("a trigger correlates this plan, but the step `{}` takes any event", step.id);
-                let help = format!("compare with `@var:{CORRELATION}` in its `where`");
-                self.add(&format!("/steps/{index}/where"), Rule::PlanCorrelation, message, Some(help));
-            }
-        }
     }
 }
 
@@ -290,12 +308,6 @@ struct Shapes {
     locals: BTreeMap<String, Option<Arc<Shape>>>,
 }
 
-/// Returns the index of the step into whose `where` a pointer leads.
-fn step_of_filter(pointer: &str) -> Option<&str> {
-    let (index, rest) = pointer.strip_prefix("/steps/")?.split_once('/')?;
-    (rest == "where" || rest.starts_with("where/")).then_some(index)
-}
-
 /// Returns the name that a step binds, and the key under which it says so.
 fn bound_by(step: &Step) -> Option<(&str, &'static str)> {
     match &step.op {
@@ -303,33 +315,4 @@ fn bound_by(step: &Step) -> Option<(&str, &'static str)> {
         Op::AwaitReceipt { bind, .. } | Op::AwaitEvent { bind, .. } | Op::Assign { bind, .. } => Some((bind, "as")),
         Op::RaiseEvent { .. } | Op::End { .. } => None,
     }
-}
-
-/// Returns the steps that can never be ready because they wait for each other, or for such steps.
-fn behind_circles(plan: &Plan) -> Vec<&String> {
-    let mut waits: BTreeMap<&String, usize> = plan.steps.iter().map(|step| (&step.id, 0)).collect();
-    for edge in &plan.edges {
-        if waits.contains_key(&edge.from)
-            && let Some(count) = waits.get_mut(&edge.to)
-        {
-            *count += 1;
-        }
-    }
-    let mut after: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
-    for edge in &plan.edges {
-        after.entry(&edge.from).or_default().push(&edge.to);
-    }
-    let mut ready: Vec<&String> = waits.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
-    while let Some(id) = ready.pop() {
-        waits.remove(id);
-        for next in after.get(id).into_iter().flatten() {
-            if let Some(count) = waits.get_mut(next) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.push(next);
-                }
-            }
-        }
-    }
-    waits.into_keys().collect()
 }
