@@ -27,6 +27,8 @@ digests! {
     BlockHash,
     /// Names a world's whole state: the root of its state index.
     StateRoot,
+    /// Names an intent, in all worlds: what a receipt answers.
+    IntentId,
 }
 
 macro_rules! positions {

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use aos_air::hash::Digest;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -41,18 +40,8 @@ fn scanned(index: &Index, blobs: &dyn Blobs, prefix: &[u8]) -> Vec<(Key, Bytes)>
     found
 }
 
-fn cases() -> ProptestConfig {
-    let config = ProptestConfig::with_cases(256);
-    // There is nothing to draw a seed from on wasm32.
-    if cfg!(target_arch = "wasm32") {
-        ProptestConfig { rng_seed: RngSeed::Fixed(1), cases: 16, ..config }
-    } else {
-        config
-    }
-}
-
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(crate::cases::cases(256))]
 
     #[test]
     fn equals_a_plain_map(batches in prop::collection::vec((prop::collection::vec((key(), value()), 0..24), any::<bool>()), 0..12)) {

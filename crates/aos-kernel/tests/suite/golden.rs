@@ -4,7 +4,7 @@ use aos_kernel::Seal;
 use aos_kernel::block::Header;
 use aos_kernel::genesis::Genesis;
 
-use crate::support::{Act, Bench, acts, added, with_id};
+use crate::support::{Act, Bench, acts, added, assert_kept, with_id};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -28,13 +28,7 @@ fn a_fixed_world_has_fixed_bytes() {
     ];
     let text: Vec<String> = lines.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let text = text.join("\n");
-    if cfg!(target_arch = "wasm32") {
-        // There are no files to read it from.
-        let kept = include_str!("snapshots/suite__golden__a_fixed_world_has_fixed_bytes.snap");
-        assert!(kept.ends_with(&format!("---\n{text}\n")));
-    } else {
-        insta::assert_snapshot!(text);
-    }
+    assert_kept!("golden", "a_fixed_world_has_fixed_bytes", text);
 }
 
 #[test]

@@ -8,8 +8,12 @@
 
 mod admit;
 mod bundle;
+#[path = "../../src/cases.rs"]
+mod cases;
+mod gate;
 mod golden;
 mod limits;
+mod receipt;
 mod replay;
 mod support;
 mod transaction;

@@ -6,7 +6,6 @@ use aos_kernel::guest::GuestFault;
 use aos_kernel::id::{BlockIndex, Height, StateRoot};
 use aos_kernel::{Machine, Seal, Sealed, World, replay};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use crate::support::{Act, Added, Bench, Native, acts, added, raise, with_id};
 
@@ -77,18 +76,8 @@ fn play(moves: Vec<Move>) -> Bench {
     bench
 }
 
-fn cases() -> ProptestConfig {
-    let config = ProptestConfig::with_cases(96);
-    // There is nothing to draw a seed from on wasm32.
-    if cfg!(target_arch = "wasm32") {
-        ProptestConfig { rng_seed: RngSeed::Fixed(1), cases: 16, ..config }
-    } else {
-        config
-    }
-}
-
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(crate::cases::cases(96))]
 
     #[test]
     fn a_history_replays_from_genesis_and_from_every_snapshot(moves in prop::collection::vec(any_move(), 0..60)) {
