@@ -128,6 +128,12 @@ purposes! {
     Event = "aos/event/1",
     /// A typed value, over its schema's closure and its canonical bytes.
     Value = "aos/value/1",
+    /// The id of an intent, over world, height, ordinal, request, grant and origin.
+    Intent = "aos/intent/1",
+    /// What an intent asks for, over kind, canonical parameters and the author's own key.
+    Request = "aos/request/1",
+    /// The key that an adapter shows outside against doing a thing twice, over world, origin and the author's own key.
+    Outward = "aos/outward/1",
     /// A recorded world's bundle, over all its bytes.
     Bundle = "aos/bundle/1",
 }

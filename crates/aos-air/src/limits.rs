@@ -91,7 +91,7 @@ world_limits! {
     events_per_call_max = 64, most 4_096;
     /// Most events that one frame may derive.
     events_per_frame_max = 1_024, most 65_536;
-    /// Most reducer calls in one frame.
+    /// Most reducer calls in one frame; calls of enforcers do not count.
     calls_per_frame_max = 4_096, most 262_144;
     /// Most effects that one reducer call may ask for.
     effects_per_call_max = 16, most 1_024;
@@ -107,6 +107,20 @@ world_limits! {
     frames_per_block_max = 65_536, most 1_048_576;
     /// How many input ids are kept for resends, the newest first.
     input_ids_kept = 4_096, most 1_048_576;
+    /// Most intents that are open or parked at once.
+    intents_open_max = 16_384, most 1_048_576;
+    /// How many closed intents are kept, so that a late answer is known, the newest first.
+    intents_closed_kept = 65_536, most 1_048_576;
+    /// Longest that an intent waits for an approval, in nanoseconds of the logical clock.
+    approval_wait_ns = 604_800_000_000_000, most 31_536_000_000_000_000;
+    /// Largest receipt in bytes, all of it counted.
+    receipt_bytes_max = 1 << 20, most 16 << 20;
+    /// Most plan instances that run at once.
+    instances_max = 65_536, most 16_777_216;
+    /// Largest record of a plan instance in bytes.
+    instance_bytes_max = 1 << 20, most 16 << 20;
+    /// Most plan steps in one frame, all instances together.
+    steps_per_frame_max = 4_096, most 262_144;
     /// Furthest that a stamp may lie past the frame before it, in nanoseconds, without the operator.
     time_step_ns_max = 86_400_000_000_000, most 31_536_000_000_000_000;
 }

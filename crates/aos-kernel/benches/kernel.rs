@@ -10,6 +10,7 @@ use aos_air::abi::{Call, Reply};
 use aos_air::cbor;
 use aos_air::hash::Digest;
 use aos_air::limits::Limits;
+use aos_air::module::Entry;
 use aos_air::validate::{self, Source};
 use aos_kernel::block::Raw;
 use aos_kernel::frame::Frame;
@@ -54,7 +55,14 @@ fn main() {
 struct Native;
 
 impl Guest for Native {
-    fn call(&mut self, _: &Digest, input: &[u8], _: Allowance, output: &mut Vec<u8>) -> Result<u64, CallError> {
+    fn call(
+        &mut self,
+        _: &Digest,
+        _: Entry,
+        input: &[u8],
+        _: Allowance,
+        output: &mut Vec<u8>,
+    ) -> Result<u64, CallError> {
         let call = Call::decode(input).unwrap();
         let before: BTreeMap<String, u64> =
             call.state.map(|state| cbor::from_slice(state).unwrap()).unwrap_or_default();

@@ -10,8 +10,9 @@ use aos_air::schema::Mismatch;
 
 use crate::blobs::BlobFault;
 use crate::guest::{GuestFault, Trap};
-use crate::id::{BlockIndex, Height};
+use crate::id::{BlockIndex, Height, IntentId, WorldId};
 use crate::index::TreeFault;
+use crate::receipt::{DecisionRefused, ReceiptRefused};
 
 /// Why an input is not admitted. Nothing is recorded; the caller may correct it and send it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +73,24 @@ pub enum Refusal {
     /// The input id was used for another input.
     #[error("the input id was used for another input at height {0}")]
     InputIdReused(Height),
+    /// The actor cannot send an input of this kind.
+    #[error("{0} cannot send an input of this kind")]
+    ActorBody(String),
+    /// A receipt does not count.
+    #[error("the receipt does not count: {0}")]
+    Receipt(ReceiptProblem),
+    /// A principal's decision does not count.
+    #[error("{0}")]
+    Decision(DecisionRefused),
+    /// The decision is for another world.
+    #[error("the decision is for the world {0}")]
+    DecisionWorld(WorldId),
+    /// The intent is not one of class `once` that has not been attempted.
+    #[error("intent {0} is not waiting for its one attempt")]
+    Attempt(IntentId),
+    /// Nothing is due yet.
+    #[error("nothing is due yet")]
+    TickEarly,
     /// The stamp lies too far past the frame before.
     #[error("the clock is {ahead_ns} ns past the last frame, more than {limit} without the operator")]
     TimeStep {
@@ -95,6 +114,12 @@ impl Refusal {
             Self::ActorUnknown(_) => "actor.unknown",
             Self::InputIdBytes { .. } => "limit.input_id_bytes",
             Self::InputIdReused(_) => "input.id_reused",
+            Self::ActorBody(_) => "actor.body",
+            Self::Receipt(problem) => problem.code(),
+            Self::Decision(refused) => refused.code(),
+            Self::DecisionWorld(_) => "decision.world",
+            Self::Attempt(_) => "attempt.not_open",
+            Self::TickEarly => "tick.early",
             Self::TimeStep { .. } => "stamp.time_step",
         }
     }
@@ -112,8 +137,69 @@ impl Refusal {
             Self::ActorUnknown(_) => "add the principal to the manifest's `trust.principals`".into(),
             Self::InputIdReused(_) => "use a new id for a new input".into(),
             Self::TimeStep { .. } => "check the clock; an operator may let the step pass".into(),
-            Self::ValueBytes { .. } | Self::InputIdBytes { .. } => return None,
+            Self::Decision(DecisionRefused::Signature) => {
+                "sign the decision's bytes with the key that `trust.principals` names".into()
+            }
+            Self::Receipt(ReceiptProblem::Unverified(ReceiptRefused::KeyUnknown { .. })) => {
+                "add the key to the manifest's `trust.adapters`".into()
+            }
+            Self::ValueBytes { .. }
+            | Self::InputIdBytes { .. }
+            | Self::ActorBody(_)
+            | Self::Receipt(_)
+            | Self::Decision(_)
+            | Self::DecisionWorld(_)
+            | Self::Attempt(_)
+            | Self::TickEarly => return None,
         })
+    }
+}
+
+/// Why a receipt does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptProblem {
+    /// It is larger than `receipt_bytes_max`.
+    #[error("it is larger than {limit} bytes")]
+    Bytes {
+        /// The limit.
+        limit: u64,
+    },
+    /// Its bytes are no receipt, its key is not trusted, or its signature does not verify.
+    #[error(transparent)]
+    Unverified(ReceiptRefused),
+    /// It is for another world.
+    #[error("it is for the world {0}")]
+    World(WorldId),
+    /// It answers no intent that was dispatched, or one that ended longer ago than is remembered.
+    #[error("it answers no intent {0}")]
+    IntentUnknown(IntentId),
+    /// It was recorded before.
+    #[error("it was recorded at height {0}")]
+    Duplicate(Height),
+    /// The adapter is not the one that answers such intents.
+    #[error("the adapter `{0}` does not answer this intent")]
+    Adapter(String),
+    /// An adapter cannot deny.
+    #[error("an adapter cannot deny an effect")]
+    Status,
+    /// The payload does not fit the schema of the answer.
+    #[error("its payload does not fit: {0}")]
+    Payload(Mismatch),
+}
+
+impl ReceiptProblem {
+    /// Returns the stable code of this problem.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Bytes { .. } => "limit.receipt_bytes",
+            Self::Unverified(refused) => refused.code(),
+            Self::World(_) => "receipt.world",
+            Self::IntentUnknown(_) => "receipt.intent_unknown",
+            Self::Duplicate(_) => "receipt.duplicate",
+            Self::Adapter(_) => "receipt.adapter",
+            Self::Status => "receipt.status",
+            Self::Payload(_) => "receipt.payload",
+        }
     }
 }
 
@@ -238,6 +324,22 @@ causes! {
     FrameBytes = "limit.frame_bytes",
     /// The module asked for an effect without a grant in the slot that it named.
     EffectSlot = "cap.slot_unbound",
+    /// The module asked for a kind of effect that it does not declare.
+    EffectKind = "effect.undeclared",
+    /// The parameters of an effect do not fit its schema.
+    EffectParams = "effect.params",
+    /// The frame took more plan steps than `steps_per_frame_max`.
+    StepsPerFrame = "limit.steps_per_frame",
+    /// More plan instances would run than `instances_max`.
+    Instances = "limit.instances",
+    /// The record of a plan instance is larger than `instance_bytes_max`; the instance ends.
+    InstanceBytes = "limit.instance_bytes",
+    /// The principal may not decide on this intent.
+    DecisionNotPermitted = "decision.not_permitted",
+    /// The intent does not wait for a decision.
+    DecisionNotPending = "decision.not_pending",
+    /// The decision was signed for another manifest, or its time is over.
+    DecisionStale = "decision.stale",
     /// The annotation does not fit the module's annotations schema, or the module declares none.
     Annotation = "reducer.annotation",
 }
@@ -317,6 +419,9 @@ pub enum Fault {
     /// A snapshot is not one of this world's, or its parts do not fit a sealed header.
     #[error("the snapshot at height {0} fits no sealed header")]
     Snapshot(Height),
+    /// A policy is nested deeper than the evaluator goes, which loading should have refused.
+    #[error("a policy is nested deeper than the evaluator goes")]
+    PolicyRecursion,
     /// The world stopped on an earlier fault.
     #[error("the world has stopped on an earlier fault")]
     Stopped,
@@ -363,6 +468,7 @@ impl Fault {
             Self::Frame { .. } => "frame.damaged",
             Self::Divergence { .. } => "replay.divergence",
             Self::Snapshot(_) => "snapshot.damaged",
+            Self::PolicyRecursion => "policy.recursion",
             Self::Stopped => "world.stopped",
             Self::Executor(_) => "executor.unknown",
         }

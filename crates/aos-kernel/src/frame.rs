@@ -9,9 +9,10 @@ use alloc::vec::Vec;
 use aos_air::cbor::{CborError, Problem, Reader, write};
 use aos_air::hash::{Digest, Purpose};
 
+use crate::derived::Derived;
 use crate::error::{Cause, Failure};
-use crate::id::Height;
-use crate::input::{Actor, Body, Event, Input, Stamp};
+use crate::id::{Height, IntentId};
+use crate::input::{Actor, Body, Event, Input, Signed, Stamp};
 
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,31 +23,10 @@ pub struct Frame {
     pub stamp: Stamp,
     /// What came in.
     pub input: Input,
-    /// What followed from it, in order; empty where the transaction failed.
+    /// What followed from it, in order; where the transaction failed, what the ledger keeps of it.
     pub derived: Vec<Derived>,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// Something that followed from an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Derived {
-    /// A reducer raised an event.
-    Event {
-        /// What was being handled: 0 is the input, n the n-th derived event of this frame.
-        cause: u64,
-        /// The event.
-        event: Event,
-    },
-    /// A reducer left an annotation.
-    Annotation {
-        /// What was being handled: 0 is the input, n the n-th derived event of this frame.
-        cause: u64,
-        /// The reducer, by its index in the manifest's modules.
-        reducer: u64,
-        /// The annotation in canonical CBOR.
-        value: Vec<u8>,
-    },
 }
 
 /// How a transaction ended.
@@ -72,15 +52,22 @@ pub trait Names {
     fn inbox_index(&self, source: &str) -> Option<u64>;
     /// Returns the source of the inbox at an index.
     fn inbox_at(&self, index: u64) -> Option<&str>;
+    /// Returns the index of an adapter: that of its first key.
+    fn adapter_index(&self, name: &str) -> Option<u64>;
+    /// Returns the adapter of the key at an index.
+    fn adapter_at(&self, index: u64) -> Option<&str>;
 }
 
 const ACTOR_HOST: u64 = 0;
 const ACTOR_PRINCIPAL: u64 = 1;
+const ACTOR_ADAPTER: u64 = 2;
 const ACTOR_INBOX: u64 = 3;
 const BODY_EVENT: u64 = 0;
 const BODY_MESSAGE: u64 = 1;
-const DERIVED_EVENT: u64 = 0;
-const DERIVED_ANNOTATION: u64 = 1;
+const BODY_RECEIPT: u64 = 2;
+const BODY_DECISION: u64 = 3;
+const BODY_ATTEMPT: u64 = 4;
+const BODY_TICK: u64 = 5;
 const OUTCOME_OK: u64 = 0;
 const OUTCOME_FAILED: u64 = 1;
 
@@ -141,6 +128,7 @@ impl Actor {
         let (kind, index) = match self {
             Self::Host => return write::uint(out, ACTOR_HOST),
             Self::Principal(name) => (ACTOR_PRINCIPAL, names.principal_index(name)),
+            Self::Adapter(name) => (ACTOR_ADAPTER, names.adapter_index(name)),
             Self::Inbox(source) => (ACTOR_INBOX, names.inbox_index(source)),
         };
         write::array(out, 2);
@@ -157,6 +145,7 @@ impl Actor {
         let (kind, index) = (reader.uint()?, reader.uint()?);
         match kind {
             ACTOR_PRINCIPAL => Ok(Self::Principal(names.principal_at(index).ok_or(wrong)?.into())),
+            ACTOR_ADAPTER => Ok(Self::Adapter(names.adapter_at(index).ok_or(wrong)?.into())),
             ACTOR_INBOX => Ok(Self::Inbox(names.inbox_at(index).ok_or(wrong)?.into())),
             _ => Err(wrong),
         }
@@ -177,6 +166,10 @@ impl Body {
                 write::bytes(out, value);
                 write::bytes_or_null(out, key.as_deref());
             }
+            Self::Receipt(signed) => signed.write(BODY_RECEIPT, out),
+            Self::Decision(signed) => signed.write(BODY_DECISION, out),
+            Self::Attempt(intent) => write_attempt(*intent, out),
+            Self::Tick => write_tick(out),
         }
     }
 
@@ -189,24 +182,65 @@ impl Body {
                 let value = reader.bytes()?.into();
                 Ok(Self::Message { value, key: reader.bytes_or_null()?.map(Into::into) })
             }
+            (BODY_RECEIPT, 3) => Ok(Self::Receipt(Signed::read(reader)?)),
+            (BODY_DECISION, 3) => Ok(Self::Decision(Signed::read(reader)?)),
+            (BODY_ATTEMPT, 2) => Ok(Self::Attempt(IntentId(Digest::from_bytes(reader.byte_array()?)))),
+            (BODY_TICK, 1) => Ok(Self::Tick),
             _ => Err(wrong),
         }
+    }
+}
+
+fn write_attempt(intent: IntentId, out: &mut Vec<u8>) {
+    write::array(out, 2);
+    write::uint(out, BODY_ATTEMPT);
+    write::bytes(out, intent.0.as_bytes());
+}
+
+fn write_tick(out: &mut Vec<u8>) {
+    write::array(out, 1);
+    write::uint(out, BODY_TICK);
+}
+
+impl Signed {
+    fn identity(&self, kind: u64) -> Digest {
+        let mut form = Vec::with_capacity(self.bytes.len() + 80);
+        self.write(kind, &mut form);
+        Purpose::Input.hash(&form)
+    }
+
+    fn write(&self, kind: u64, out: &mut Vec<u8>) {
+        write::array(out, 3);
+        write::uint(out, kind);
+        write::bytes(out, &self.bytes);
+        write::bytes(out, &self.signature);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CborError> {
+        Ok(Self { bytes: reader.bytes()?.into(), signature: reader.byte_array()? })
     }
 }
 
 impl Body {
     /// Returns a digest of what the input is, with names and not indexes, so that it stays the same under another manifest.
     pub(crate) fn identity(&self) -> Digest {
+        let mut form = Vec::with_capacity(128);
         let (schema, value, key) = match self {
-            Self::Event(event) => (Some(&event.schema), &event.value, &event.key),
+            Self::Event(event) => (Some(event.schema.as_str()), &event.value, &event.key),
             Self::Message { value, key } => (None, value, key),
+            Self::Receipt(signed) => return signed.identity(BODY_RECEIPT),
+            Self::Decision(signed) => return signed.identity(BODY_DECISION),
+            Self::Attempt(intent) => {
+                write_attempt(*intent, &mut form);
+                return Purpose::Input.hash(&form);
+            }
+            Self::Tick => {
+                write_tick(&mut form);
+                return Purpose::Input.hash(&form);
+            }
         };
-        let mut form = Vec::with_capacity(value.len() + 64);
         write::array(&mut form, 3);
-        match schema {
-            Some(schema) => write::text(&mut form, schema),
-            None => write::null(&mut form),
-        }
+        write::text_or_null(&mut form, schema);
         write::bytes(&mut form, value);
         write::bytes_or_null(&mut form, key.as_deref());
         Purpose::Input.hash(&form)
@@ -215,49 +249,17 @@ impl Body {
 
 impl Event {
     /// Writes schema, value and key, without an array around them.
-    fn write(&self, names: &dyn Names, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, names: &dyn Names, out: &mut Vec<u8>) {
         write::uint(out, known(names.schema_index(&self.schema)));
         write::bytes(out, &self.value);
         write::bytes_or_null(out, self.key.as_deref());
     }
 
-    fn read(reader: &mut Reader<'_>, names: &dyn Names) -> Result<Self, CborError> {
+    pub(crate) fn read(reader: &mut Reader<'_>, names: &dyn Names) -> Result<Self, CborError> {
         let wrong = Reader::error(reader.offset(), Problem::Type);
         let schema = names.schema_at(reader.uint()?).ok_or(wrong)?.into();
         let value = reader.bytes()?.into();
         Ok(Self { schema, value, key: reader.bytes_or_null()?.map(Into::into) })
-    }
-}
-
-impl Derived {
-    fn write(&self, names: &dyn Names, out: &mut Vec<u8>) {
-        match self {
-            Self::Event { cause, event } => {
-                write::array(out, 5);
-                write::uint(out, DERIVED_EVENT);
-                write::uint(out, *cause);
-                event.write(names, out);
-            }
-            Self::Annotation { cause, reducer, value } => {
-                write::array(out, 4);
-                write::uint(out, DERIVED_ANNOTATION);
-                write::uint(out, *cause);
-                write::uint(out, *reducer);
-                write::bytes(out, value);
-            }
-        }
-    }
-
-    fn read(reader: &mut Reader<'_>, names: &dyn Names) -> Result<Self, CborError> {
-        let wrong = Reader::error(reader.offset(), Problem::Type);
-        let len = reader.array()?;
-        match (reader.uint()?, len) {
-            (DERIVED_EVENT, 5) => Ok(Self::Event { cause: reader.uint()?, event: Event::read(reader, names)? }),
-            (DERIVED_ANNOTATION, 4) => {
-                Ok(Self::Annotation { cause: reader.uint()?, reducer: reader.uint()?, value: reader.bytes()?.into() })
-            }
-            _ => Err(wrong),
-        }
     }
 }
 

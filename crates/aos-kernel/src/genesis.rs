@@ -53,6 +53,11 @@ impl EffectMode {
             Self::Deny => 3,
         }
     }
+
+    /// Returns the mode with this number.
+    pub(crate) fn of_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.number() == number)
+    }
 }
 
 impl Genesis {
@@ -97,8 +102,7 @@ impl Genesis {
         if !limits.is_in_range() {
             return Err(Reader::error(start, Problem::Range));
         }
-        let mode = reader.uint()?;
-        let effect_mode = EffectMode::ALL.into_iter().find(|known| known.number() == mode).ok_or(wrong)?;
+        let effect_mode = EffectMode::of_number(reader.uint()?).ok_or(wrong)?;
         let created_ns = reader.uint()?;
         if !reader.take_null() {
             return Err(Reader::error(reader.offset(), Problem::Type));

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use aos_air::hash::Digest;
+use aos_air::module::Entry;
 
 use crate::blobs::BlobFault;
 
@@ -13,7 +14,7 @@ use crate::blobs::BlobFault;
 /// For the same module, input and allowance every implementation gives the same output, the same fuel and the same
 /// failure: what a module does is metered by the module's own admitted bytes, not by the engine.
 pub trait Guest {
-    /// Calls the entry of `module` (the digest of the author's WASM) with `input`, and puts its answer into `output`.
+    /// Calls `entry` of `module` (the digest of the author's WASM) with `input`, and puts its answer into `output`.
     ///
     /// The memory is fresh: nothing of an earlier call is seen. `output` is cleared first. Returns the fuel used.
     ///
@@ -23,6 +24,7 @@ pub trait Guest {
     fn call(
         &mut self,
         module: &Digest,
+        entry: Entry,
         input: &[u8],
         allowance: Allowance,
         output: &mut Vec<u8>,

@@ -60,4 +60,6 @@ positions! {
     Height,
     /// The number of a block in its world; the genesis is block 0.
     BlockIndex,
+    /// The number of a plan instance in its world, from 1.
+    InstanceId,
 }

@@ -4,6 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use aos_air::cbor::write;
+
+use crate::id::IntentId;
+
 /// Something that a world is asked to take in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
@@ -22,8 +26,26 @@ pub enum Actor {
     Host,
     /// A principal of the manifest's `trust`, whom the host has authenticated.
     Principal(String),
+    /// An adapter with a key in the manifest's `trust`.
+    Adapter(String),
     /// An outside source with an inbox in the manifest's `routing`.
     Inbox(String),
+}
+
+impl Actor {
+    /// Returns bytes that name the actor under any manifest: its name and not its index, with its length in front, so
+    /// that no name and what follows it join to those of another actor.
+    pub(crate) fn identity(&self) -> Vec<u8> {
+        let (kind, name) = match self {
+            Self::Host => return alloc::vec![0],
+            Self::Principal(name) => (1, name),
+            Self::Adapter(name) => (2, name),
+            Self::Inbox(source) => (3, source),
+        };
+        let mut identity = alloc::vec![kind];
+        write::text(&mut identity, name);
+        identity
+    }
 }
 
 impl fmt::Display for Actor {
@@ -31,6 +53,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Host => f.write_str("host"),
             Self::Principal(name) => write!(f, "principal {name}"),
+            Self::Adapter(name) => write!(f, "adapter {name}"),
             Self::Inbox(source) => write!(f, "inbox {source}"),
         }
     }
@@ -48,6 +71,23 @@ pub enum Body {
         /// The key in canonical CBOR, for a keyed reducer.
         key: Option<Vec<u8>>,
     },
+    /// An adapter's answer to an intent.
+    Receipt(Signed),
+    /// A principal's word on an intent that waits for approval.
+    Decision(Signed),
+    /// The host is about to dispatch an intent of class `once`: the mark that is durable before its first byte leaves.
+    Attempt(IntentId),
+    /// The host's clock has passed the earliest deadline: of a waiting step, or of an approval.
+    Tick,
+}
+
+/// Canonical bytes and the signature over them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// What was signed, without the text that separates its purpose.
+    pub bytes: Vec<u8>,
+    /// The ed25519 signature.
+    pub signature: [u8; 64],
 }
 
 /// A typed event.

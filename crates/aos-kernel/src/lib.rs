@@ -7,11 +7,14 @@
 
 extern crate alloc;
 
+mod admit;
 pub mod blobs;
 pub mod block;
 pub mod bundle;
 #[cfg(test)]
 mod cases;
+pub mod derived;
+mod earlier;
 pub mod error;
 pub mod frame;
 pub mod gate;
@@ -20,9 +23,11 @@ pub mod guest;
 pub mod id;
 pub mod index;
 pub mod input;
+pub mod intent;
 mod mountain;
 pub mod plan;
 pub mod program;
+mod query;
 pub mod receipt;
 mod replay;
 mod snapshot;
@@ -30,10 +35,12 @@ mod state;
 mod step;
 mod world;
 
+pub use admit::{Admission, Admitted};
 pub use mountain::Mountain;
+pub use query::{BudgetView, CellView, InstanceView};
 pub use replay::replay;
 pub use snapshot::Snapshot;
-pub use world::{Admission, Admitted, CellView, Machine, Seal, Sealed, World};
+pub use world::{Machine, Seal, Sealed, World};
 
 /// The executor of this kernel: the number of its semantics, cost table and ABI. A journal names the one it was made by.
 pub const EXECUTOR: u64 = 1;

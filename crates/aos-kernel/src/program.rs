@@ -3,25 +3,33 @@
 //!
 //! Made once when a manifest comes into force. Never here: state; two worlds may share a program.
 
-use alloc::collections::BTreeMap;
+mod names;
+mod route;
+
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use aos_air::cbor::write;
-use aos_air::def::Kind;
+use aos_air::built_in;
+use aos_air::def::{self, Definition, Kind, Scope};
 use aos_air::diag;
 use aos_air::hash::Digest;
 use aos_air::limits::Limits;
 use aos_air::name::Name;
-use aos_air::schema::Shape;
-use aos_air::validate::{Checked, Manifest, Role};
+use aos_air::plan::{Op, Plan, Step};
+use aos_air::schema::{Shape, Value};
+use aos_air::validate::{self, Checked, Manifest, ReducerModule, Role};
 
-use crate::error::KeyProblem;
-use crate::frame::Names;
-use crate::index::Key;
+use crate::gate::Enforcer;
+use crate::index;
 use crate::input::Actor;
+use crate::receipt::Keys;
 use crate::state;
+
+use route::Wrap;
+pub(crate) use route::check_given_key;
+pub use route::{Answer, Route};
 
 /// A manifest in force.
 pub struct Program {
@@ -32,8 +40,61 @@ pub struct Program {
     reducers: Vec<Reducer>,
     /// By the index of the event's schema.
     routes: Vec<Vec<Route>>,
-    principals: Vec<String>,
+    /// By the index of the event's schema.
+    triggers: Vec<Vec<Trigger>>,
+    principals: Vec<Principal>,
+    /// The adapters of the trusted keys, in the manifest's order.
+    adapters: Vec<String>,
+    keys: Keys,
+    /// The events that steps of plans wait for.
+    awaited: BTreeSet<String>,
     inboxes: Vec<Inbox>,
+    effects: BTreeMap<String, Effect>,
+    grants: BTreeMap<String, Grant>,
+}
+
+/// An effect that can be asked for.
+pub struct Effect {
+    /// Its kind.
+    pub kind: String,
+    /// The capability type that a grant for it has.
+    pub cap_type: String,
+    /// The type of its parameters.
+    pub params: Arc<Shape>,
+    /// The type of its receipt's payload.
+    pub receipt: Arc<Shape>,
+    /// Who may ask for it.
+    pub scope: Scope,
+}
+
+/// A capability that was granted.
+pub struct Grant {
+    /// The grant as the manifest has it.
+    pub definition: def::Grant,
+    /// The constraints in the form of the capability's schema.
+    pub params: Value,
+    /// The capability's type.
+    pub cap_type: String,
+    /// Who enforces the constraints.
+    pub enforcer: Enforcer,
+    /// The module that does, where it is one of the world's own.
+    pub module: Option<Name>,
+}
+
+/// A principal of the manifest's `trust`.
+pub struct Principal {
+    /// Its name.
+    pub name: String,
+    /// Its roles.
+    pub roles: Vec<String>,
+}
+
+/// An event that starts a plan.
+pub struct Trigger {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where the value stands in the event that correlates the instance, for [`Shape::select`].
+    pub correlate_by: Option<String>,
 }
 
 /// A schema that events may have.
@@ -42,6 +103,8 @@ pub struct Schema {
     pub name: String,
     /// Its type.
     pub shape: Arc<Shape>,
+    /// Binds the schema and all that it refers to.
+    pub closure: Digest,
 }
 
 /// A module that keeps state.
@@ -51,7 +114,7 @@ pub struct Reducer {
     /// Its index among the manifest's modules, which frames use.
     pub index: u64,
     /// What the keys of its cells in the state index start with.
-    pub cells: Key,
+    pub cells: index::Key,
     /// Digest of the author's WASM.
     pub wasm: Digest,
     /// The name of its event schema, which its calls carry.
@@ -68,25 +131,12 @@ pub struct Reducer {
     pub annotations: Option<Arc<Shape>>,
     /// Whether its calls carry a context.
     pub context: bool,
-}
-
-/// Where an event of some schema goes.
-pub struct Route {
-    /// The reducer, by its position in the program.
-    pub reducer: usize,
-    /// What stands in front of the value to make it an arm of the reducer's event: all of it, for an arm of the unit.
-    wrap: Wrap,
-    /// The path in the value that gives the key.
-    key_field: Option<String>,
-}
-
-enum Wrap {
-    /// The event is the reducer's own.
-    None,
-    /// The head of a one-entry map and the tag.
-    Arm(Vec<u8>),
-    /// The tag alone: the arm's payload is the unit.
-    Tag(Vec<u8>),
+    /// The capability type of each slot.
+    pub slots: BTreeMap<String, String>,
+    /// The grant of each slot that is bound.
+    pub bindings: BTreeMap<String, String>,
+    /// The kinds of effects that it may ask for.
+    pub answers: BTreeMap<String, Answer>,
 }
 
 struct Inbox {
@@ -99,13 +149,16 @@ impl Program {
     pub fn compile(manifest: Checked<Manifest>, base: &Limits) -> Self {
         let limits = manifest.limits_over(base);
         // The listed ones in the manifest's order, then built-in ones that only routes name, in the order of the routes.
-        let listed = listed(&manifest, Kind::Schema).chain(manifest.routes().iter().map(|route| &route.event));
-        let mut schemas: Vec<Schema> = Vec::new();
+        let listed = listed(&manifest, Kind::Schema)
+            .chain(manifest.routes().iter().map(|route| &route.event))
+            .chain(manifest.triggers().iter().map(|trigger| &trigger.event))
+            .chain(manifest.plans().flat_map(|plan| &plan.steps).filter_map(event_of));
+        let (mut schemas, mut seen): (Vec<Schema>, BTreeSet<&Name>) = (Vec::new(), BTreeSet::new());
         for name in listed {
-            if schemas.iter().all(|schema| schema.name != name.as_str()) {
-                let shape = manifest.schema(name).map(|schema| schema.shape.clone());
-                assert!(shape.is_some(), "a checked manifest names a schema that is not there");
-                schemas.extend(shape.map(|shape| Schema { name: name.to_string(), shape }));
+            if seen.insert(name) {
+                let schema = manifest.schema(name).map(|schema| (schema.shape.clone(), schema.closure));
+                assert!(schema.is_some(), "a checked manifest names a schema that is not there");
+                schemas.extend(schema.map(|(shape, closure)| Schema { name: name.to_string(), shape, closure }));
             }
         }
         let schema_by_name = schemas.iter().enumerate().map(|(index, schema)| (schema.name.clone(), index)).collect();
@@ -115,12 +168,26 @@ impl Program {
             schema_by_name,
             reducers: Vec::new(),
             routes: Vec::new(),
-            principals: manifest.definition().trust.principals.iter().map(|principal| principal.name.clone()).collect(),
+            triggers: Vec::new(),
+            principals: Vec::new(),
+            adapters: Vec::new(),
+            keys: Keys::of(&manifest.definition().trust),
+            awaited: manifest
+                .plans()
+                .flat_map(|plan| &plan.steps)
+                .filter(|step| matches!(step.op, Op::AwaitEvent { .. }))
+                .filter_map(event_of)
+                .map(ToString::to_string)
+                .collect(),
             inboxes: Vec::new(),
+            effects: effects(&manifest),
+            grants: grants(&manifest),
             manifest,
         };
         program.reducers = program.compile_reducers();
         program.compile_routes();
+        program.compile_triggers();
+        program.compile_trust();
         program
     }
 }
@@ -179,9 +246,49 @@ impl Program {
         &self.reducers[route.reducer]
     }
 
-    /// Tells whether `name` is a principal of the manifest.
-    pub fn has_principal(&self, name: &str) -> bool {
-        self.principals.iter().any(|principal| principal == name)
+    /// Returns the plans that events of a schema start, in the manifest's order.
+    pub fn triggers(&self, schema: usize) -> &[Trigger] {
+        self.triggers.get(schema).map_or(&[], Vec::as_slice)
+    }
+
+    /// Finds a reducer by its name.
+    pub fn reducer_named(&self, name: &str) -> Option<&Reducer> {
+        self.reducers.iter().find(|reducer| reducer.name == name)
+    }
+
+    /// Finds a principal by its name.
+    pub fn principal(&self, name: &str) -> Option<&Principal> {
+        self.principals.iter().find(|principal| principal.name == name)
+    }
+
+    /// Tells whether the manifest trusts a key of this adapter.
+    pub fn has_adapter(&self, name: &str) -> bool {
+        self.adapters.iter().any(|adapter| adapter == name)
+    }
+
+    /// Returns the keys that the manifest trusts.
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Tells whether a step of a plan waits for events of this schema.
+    pub fn is_awaited(&self, event: &str) -> bool {
+        self.awaited.contains(event)
+    }
+
+    /// Finds an effect by its kind.
+    pub fn effect(&self, kind: &str) -> Option<&Effect> {
+        self.effects.get(kind)
+    }
+
+    /// Finds a grant by its name.
+    pub fn grant(&self, name: &str) -> Option<&Grant> {
+        self.grants.get(name)
+    }
+
+    /// Goes through the grants by name.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.values()
     }
 
     fn compile_reducers(&self) -> Vec<Reducer> {
@@ -201,9 +308,51 @@ impl Program {
                 key: abi.key.map(|key| Arc::new(key.into())),
                 annotations: abi.annotations.as_ref().map(|schema| schema.shape.clone()),
                 context: abi.context,
+                slots: abi.cap_slots.clone(),
+                bindings: self.manifest.definition().bindings.get(name).cloned().unwrap_or_default(),
+                answers: self.compile_answers(abi),
             });
         }
         reducers
+    }
+
+    fn compile_answers(&self, abi: &ReducerModule) -> BTreeMap<String, Answer> {
+        let wrap = |tag: &str| {
+            let unit = abi.event.shape.arm(tag).is_some_and(|arm| *arm.shape == Shape::Unit);
+            Wrap::of_arm(tag, unit)
+        };
+        let compile = |(kind, answer): (&String, &validate::Answer)| {
+            let payload = self.manifest.schema(&answer.payload).map(|schema| schema.shape.clone());
+            assert!(payload.is_some(), "a checked manifest answers with a schema that is not there");
+            let answer = Answer {
+                payload: payload?,
+                is_receipt: built_in::answer(kind).is_none(),
+                ok: wrap(&answer.ok),
+                failed: wrap(&answer.failed),
+            };
+            Some((kind.clone(), answer))
+        };
+        abi.answers.iter().filter_map(compile).collect()
+    }
+
+    fn compile_triggers(&mut self) {
+        let mut triggers: Vec<Vec<Trigger>> = self.schemas.iter().map(|_| Vec::new()).collect();
+        for trigger in self.manifest.triggers() {
+            let slot = self.schema_by_name.get(trigger.event.as_str()).and_then(|index| triggers.get_mut(*index));
+            let plan = self.manifest.plan(&trigger.plan).cloned();
+            assert!(slot.is_some() && plan.is_some(), "a checked manifest has a trigger that leads nowhere");
+            if let Some((slot, plan)) = slot.zip(plan) {
+                slot.push(Trigger { plan, correlate_by: trigger.correlate_by.clone() });
+            }
+        }
+        self.triggers = triggers;
+    }
+
+    fn compile_trust(&mut self) {
+        let trust = &self.manifest.definition().trust;
+        let principal = |known: &def::Principal| Principal { name: known.name.clone(), roles: known.roles.clone() };
+        self.principals = trust.principals.iter().map(principal).collect();
+        self.adapters = trust.adapters.iter().map(|key| key.adapter.clone()).collect();
     }
 
     fn compile_routes(&mut self) {
@@ -238,111 +387,59 @@ impl Program {
     }
 }
 
+/// Goes through all effects, the built-in ones too, which are there without being listed.
+pub(crate) fn effects(manifest: &Manifest) -> BTreeMap<String, Effect> {
+    let own = manifest.definitions().map(|(_, definition)| definition);
+    let definitions = own.chain(built_in::definitions().map(|(_, definition)| definition));
+    let compile = |definition: &Definition| {
+        let Definition::Effect(effect) = definition else { return None };
+        let shape = |name| manifest.schema(name).map(|schema| schema.shape.clone());
+        let compiled = Effect {
+            kind: effect.kind.clone(),
+            cap_type: effect.cap_type.clone(),
+            params: shape(&effect.params_schema)?,
+            receipt: shape(&effect.receipt_schema)?,
+            scope: effect.origin_scope,
+        };
+        Some((effect.kind.clone(), compiled))
+    };
+    definitions.filter_map(compile).collect()
+}
+
+fn grants(manifest: &Manifest) -> BTreeMap<String, Grant> {
+    let compile = |definition: &def::Grant| {
+        let (cap, params) = (manifest.cap(&definition.cap), definition.params.value());
+        assert!(cap.is_some() && params.is_some(), "a checked manifest has a grant without capability or params");
+        let cap = cap?;
+        let grant = Grant {
+            definition: definition.clone(),
+            params: params?.clone(),
+            cap_type: cap.definition.cap_type.clone(),
+            enforcer: Enforcer::of(&cap.definition),
+            module: cap.definition.enforcer.clone(),
+        };
+        Some((definition.name.clone(), grant))
+    };
+    manifest.definition().grants.iter().filter_map(compile).collect()
+}
+
 /// Goes through the names of a kind in the order of the manifest.
 fn listed(manifest: &Manifest, kind: Kind) -> impl Iterator<Item = &Name> {
     manifest.definition().lists.get(&kind).into_iter().flatten().map(|listed| &listed.name)
 }
 
-impl Wrap {
-    fn of_arm(tag: &str, unit: bool) -> Self {
-        let mut head = Vec::new();
-        if unit {
-            write::text(&mut head, tag);
-            return Self::Tag(head);
-        }
-        write::map(&mut head, 1);
-        write::text(&mut head, tag);
-        Self::Arm(head)
+/// Returns the event that a step raises or waits for.
+fn event_of(step: &Step) -> Option<&Name> {
+    match &step.op {
+        Op::Raise { event, .. } | Op::AwaitEvent { event, .. } => Some(event),
+        Op::Emit(_) | Op::AwaitReceipt { .. } | Op::Assign { .. } | Op::End { .. } => None,
     }
 }
 
-impl Route {
-    /// Puts the event into `out` as the reducer takes it: its own event, or the arm that holds it.
-    pub fn wrap(&self, value: &[u8], out: &mut Vec<u8>) {
-        match &self.wrap {
-            Wrap::None => out.extend_from_slice(value),
-            Wrap::Arm(head) => {
-                out.extend_from_slice(head);
-                out.extend_from_slice(value);
-            }
-            Wrap::Tag(tag) => out.extend_from_slice(tag),
-        }
-    }
-
-    /// Finds the key of the cell that an event goes to: from the value by the route's `key_field`, or the event's own.
-    ///
-    /// None for a reducer without keys, whatever key the event has: that is meant for others.
-    ///
-    /// # Errors
-    /// [`KeyProblem`] where the reducer has keys and the event gives none, two different ones, or one that does not fit.
-    pub fn key<'a>(
-        &self,
-        reducer: &Reducer,
-        shape: &Shape,
-        value: &'a [u8],
-        given: Option<&'a [u8]>,
-        limits: &Limits,
-    ) -> Result<Option<&'a [u8]>, KeyProblem> {
-        let Some(key_shape) = &reducer.key else { return Ok(None) };
-        let held = match &self.key_field {
-            Some(path) => Some(shape.select(value, path).ok_or(KeyProblem::Missing)?.1),
-            None => None,
-        };
-        let key = match (held, given) {
-            (Some(held), Some(given)) if held != given => return Err(KeyProblem::Conflict),
-            (Some(key), _) | (None, Some(key)) => key,
-            (None, None) => return Err(KeyProblem::Missing),
-        };
-        if key.len() as u64 > limits.key_bytes_max {
-            return Err(KeyProblem::Bytes);
-        }
-        key_shape.check(key).map_err(|_| KeyProblem::Type)?;
-        Ok(Some(key))
-    }
-}
-
-/// Checks the key that an event itself carries: canonical CBOR of an allowed length, whoever it is for.
-///
-/// # Errors
-/// [`KeyProblem::Bytes`] or [`KeyProblem::Type`].
-pub(crate) fn check_given_key(given: Option<&[u8]>, limits: &Limits) -> Result<(), KeyProblem> {
-    let Some(key) = given else { return Ok(()) };
-    if key.len() as u64 > limits.key_bytes_max {
-        return Err(KeyProblem::Bytes);
-    }
-    aos_air::cbor::check(key).map_err(|_| KeyProblem::Type)
-}
-
-fn number(position: Option<usize>) -> Option<u64> {
-    position.and_then(|position| u64::try_from(position).ok())
-}
-
-fn at<T>(list: &[T], index: u64) -> Option<&T> {
-    usize::try_from(index).ok().and_then(|index| list.get(index))
-}
-
-impl Names for Program {
-    fn schema_index(&self, name: &str) -> Option<u64> {
-        number(self.schema_by_name.get(name).copied())
-    }
-
-    fn schema_at(&self, index: u64) -> Option<&str> {
-        at(&self.schemas, index).map(|schema| schema.name.as_str())
-    }
-
-    fn principal_index(&self, name: &str) -> Option<u64> {
-        number(self.principals.iter().position(|principal| principal == name))
-    }
-
-    fn principal_at(&self, index: u64) -> Option<&str> {
-        at(&self.principals, index).map(String::as_str)
-    }
-
-    fn inbox_index(&self, source: &str) -> Option<u64> {
-        number(self.inboxes.iter().position(|inbox| inbox.source == source))
-    }
-
-    fn inbox_at(&self, index: u64) -> Option<&str> {
-        at(&self.inboxes, index).map(|inbox| inbox.source.as_str())
+impl Reducer {
+    /// Returns the slot of a capability type, where there is exactly one.
+    pub fn only_slot(&self, cap_type: &str) -> Option<&str> {
+        let mut fitting = self.slots.iter().filter(|(_, of)| of.as_str() == cap_type).map(|(slot, _)| slot.as_str());
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 }

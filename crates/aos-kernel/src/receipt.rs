@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use aos_air::cbor::{CborError, Problem, Reader, write};
 use aos_air::def::Trust;
 use aos_air::hash::Digest;
+pub use aos_air::plan::Status;
 use aos_air::signature::{Forged, VerifyingKey};
 
 use crate::gate::Spend;
@@ -22,46 +23,6 @@ pub const DECISION_DOMAIN: &[u8] = b"aos/decide/1\0";
 
 /// The version of both forms.
 const VERSION: u64 = 1;
-
-macro_rules! statuses {
-    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
-        /// How an intent ended.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Status { $($(#[$doc])* $name,)* }
-
-        impl Status {
-            /// Every status, by number.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// Returns its number in formats.
-            pub const fn number(self) -> u8 {
-                match self { $(Self::$name => $number,)* }
-            }
-        }
-    };
-}
-
-statuses! {
-    /// It was done.
-    Ok = 0,
-    /// The gate refused it; no receipt says so.
-    Denied = 1,
-    /// It was tried and failed.
-    Failed = 2,
-    /// There was no answer in time.
-    Timeout = 3,
-    /// It may have been done or not.
-    InDoubt = 4,
-    /// It was called off.
-    Cancelled = 5,
-}
-
-impl Status {
-    /// Finds a status by its number.
-    pub fn from_number(number: u64) -> Option<Self> {
-        Self::ALL.iter().copied().find(|status| u64::from(status.number()) == number)
-    }
-}
 
 /// What an adapter says came of an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,7 +197,7 @@ impl PrincipalDecision {
             manifest: Digest::from_bytes(reader.byte_array()?),
             manifest_seq: reader.uint()?,
             intent: IntentId(Digest::from_bytes(reader.byte_array()?)),
-            approve: read_bool(&mut reader)?,
+            approve: reader.bool()?,
             expires_at_ns: reader.uint()?,
         };
         reader.end()?;
@@ -327,12 +288,4 @@ fn message(domain: &[u8], bytes: &[u8]) -> Vec<u8> {
 fn read_version(reader: &mut Reader<'_>) -> Result<(), CborError> {
     let wrong = Reader::error(reader.offset(), Problem::Type);
     if reader.uint()? == VERSION { Ok(()) } else { Err(wrong) }
-}
-
-fn read_bool(reader: &mut Reader<'_>) -> Result<bool, CborError> {
-    let wrong = Reader::error(reader.offset(), Problem::Type);
-    if reader.take_exact(&[0xf4]) {
-        return Ok(false);
-    }
-    if reader.take_exact(&[0xf5]) { Ok(true) } else { Err(wrong) }
 }

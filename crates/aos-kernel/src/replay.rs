@@ -7,11 +7,12 @@ use alloc::string::String;
 
 use aos_air::cbor::Reader;
 
+use crate::admit::Admission;
 use crate::block::{Header, Raw};
 use crate::error::{BlockProblem, Fault};
 use crate::frame::Frame;
 use crate::id::{BlockIndex, Height};
-use crate::world::{Admission, Machine, Seal, Sealed, World};
+use crate::world::{Machine, Seal, Sealed, World};
 
 /// Replays the block that follows the world's head.
 ///

@@ -3,29 +3,34 @@
 //! The host drives it: [`World::begin`] a block, then [`World::admit`] and [`World::apply`] input by input, then
 //! [`World::seal`]; only when the sealed block is durable does it answer anyone. Replay drives it the same way.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use aos_air::cbor::{Problem, Reader, write};
+use aos_air::built_in::{self, EFFECT_ERROR};
+use aos_air::cbor::{Problem, Reader};
 use aos_air::hash::Digest;
 use aos_air::limits::Limits;
+use aos_air::plan::Status;
+use aos_air::schema::Shape;
 use aos_air::validate::{Checked, Manifest};
 
 use crate::EXECUTOR;
+use crate::admit::Admitted;
 use crate::blobs::Blobs;
 use crate::block::{self, Header};
-use crate::error::{Cause, Failure, Fault, Refusal};
+use crate::earlier::Earlier;
+use crate::error::{Cause, Failure, Fault};
 use crate::frame::{Frame, Outcome};
 use crate::genesis::Genesis;
 use crate::guest::Guest;
 use crate::id::{BlockHash, BlockIndex, Height, StateRoot, WorldId};
 use crate::index::{Bytes, Index, Key};
-use crate::input::{Actor, Body, Event, Input, Opening, Stamp};
+use crate::input::Opening;
 use crate::mountain::Mountain;
 use crate::program::Program;
 use crate::snapshot::Snapshot;
-use crate::state::{self, Cell, Ledger, UsedInput};
+use crate::state::{self, Deadline, Ledger, UsedInput};
 use crate::step::{Place, Scratch, Step};
 
 /// What a world needs of its host while it works.
@@ -38,16 +43,17 @@ pub struct Machine<'a> {
 
 /// A world: one agent's whole runtime as a value.
 pub struct World {
-    id: WorldId,
+    pub(crate) id: WorldId,
     genesis: Genesis,
-    program: Arc<Program>,
-    chain: Chain,
-    ledger: Ledger,
-    index: Index,
-    open: Option<Open>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) chain: Chain,
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Index,
+    pub(crate) open: Option<Open>,
     scratch: Scratch,
+    pub(crate) earlier: Earlier,
     /// Set by a fault: what is in memory may be half done, so nothing of it may be written.
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 /// Where the journal stands.
@@ -63,35 +69,11 @@ pub(crate) struct Chain {
 }
 
 /// The block being filled.
-struct Open {
-    opening: Opening,
+pub(crate) struct Open {
+    pub opening: Opening,
     first_height: Height,
     body: Vec<u8>,
     ends: Vec<u32>,
-}
-
-/// What admission says of an input.
-#[derive(Debug)]
-pub enum Admission {
-    /// It may be applied, at this height and no other.
-    Admitted(Admitted),
-    /// The actor has sent it before; this is what became of it.
-    Known {
-        /// The height of its frame.
-        height: Height,
-        /// How it ended.
-        outcome: Outcome,
-    },
-}
-
-/// An input that may be applied, valid for one height of one world.
-#[derive(Debug)]
-pub struct Admitted {
-    // INVARIANT: made by `World::admit` alone.
-    world: WorldId,
-    height: Height,
-    stamp: Stamp,
-    input: Input,
 }
 
 /// How a block is sealed.
@@ -120,17 +102,6 @@ pub struct Sealed {
     pub snapshot: Option<Snapshot>,
 }
 
-/// One cell, for reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CellView {
-    /// The reducer.
-    pub reducer: String,
-    /// The key in canonical CBOR; none for a reducer without keys.
-    pub key: Option<Vec<u8>>,
-    /// The state in canonical CBOR.
-    pub state: Vec<u8>,
-}
-
 impl World {
     /// Makes a world and its block 0, which the host stores before anything else happens.
     ///
@@ -154,7 +125,7 @@ impl World {
         }
         assert!(genesis.limits.is_in_range(), "a genesis sets a limit out of range");
         assert!(genesis.manifest == manifest.hash(), "a genesis names another manifest than the one it is made with");
-        let ledger = Ledger { logical_now_ns: genesis.created_ns, inputs_used: 0, inputs_forgotten: 0 };
+        let ledger = Ledger { logical_now_ns: genesis.created_ns, ..Ledger::default() };
         let mut index = Index::empty();
         let nothing = alloc::collections::BTreeMap::new();
         index.set(&nothing, state::ledger_key(), Some(ledger.encode()))?;
@@ -174,6 +145,7 @@ impl World {
             index,
             open: None,
             scratch: Scratch::default(),
+            earlier: Earlier::default(),
             stopped: false,
         })
     }
@@ -204,7 +176,18 @@ impl World {
         let manifest = load_manifest(&Digest::from_bytes(hash), blobs)?;
         let program = Arc::new(Program::compile(manifest, &genesis.limits));
         let id = genesis.id();
-        Ok(Self { id, genesis, program, chain, ledger, index, open: None, scratch: Scratch::default(), stopped: false })
+        Ok(Self {
+            id,
+            genesis,
+            program,
+            chain,
+            ledger,
+            index,
+            open: None,
+            scratch: Scratch::default(),
+            earlier: Earlier::default(),
+            stopped: false,
+        })
     }
 
     /// Makes the world of a stored block 0, and seals it again as a check.
@@ -291,118 +274,10 @@ impl World {
         self.open.as_ref().map_or(0, |open| open.ends.len())
     }
 
-    /// Begins a block.
+    /// Begins a block, in the place of one that has no frames.
     pub fn begin(&mut self, opening: Opening) {
-        assert!(self.open.is_none(), "a block is begun while another is open");
+        assert!(self.frames_open() == 0, "a block is begun while another is open");
         self.open = Some(Open { opening, first_height: self.chain.height.next(), body: Vec::new(), ends: Vec::new() });
-    }
-
-    /// Says whether an input may be applied now. Reads only.
-    ///
-    /// # Errors
-    /// The outer [`Fault`] where state cannot be read; the inner [`Refusal`] is for the sender.
-    pub fn admit(&self, input: Input, stamp: Stamp, blobs: &dyn Blobs) -> Result<Result<Admission, Refusal>, Fault> {
-        if self.stopped {
-            return Err(Fault::Stopped);
-        }
-        assert!(self.open.is_some(), "an input is offered while no block is open");
-        let Some(open) = &self.open else { return Err(Fault::Stopped) };
-        if let Err(refusal) = self.check_actor(&input.actor) {
-            return Ok(Err(refusal));
-        }
-        if let Some(id) = &input.id {
-            match self.known(&input, id, blobs)? {
-                Ok(None) => {}
-                Ok(Some(used)) => return Ok(Ok(Admission::Known { height: used.height, outcome: used.outcome })),
-                Err(refusal) => return Ok(Err(refusal)),
-            }
-        }
-        // A resend makes no frame, so that it is answered however long it took.
-        if let Err(refusal) = self.check_time(stamp, &open.opening).and_then(|()| self.check_body(&input)) {
-            return Ok(Err(refusal));
-        }
-        Ok(Ok(Admission::Admitted(Admitted { world: self.id, height: self.chain.height.next(), stamp, input })))
-    }
-
-    fn check_actor(&self, actor: &Actor) -> Result<(), Refusal> {
-        match actor {
-            Actor::Host => Ok(()),
-            Actor::Principal(name) if self.program.has_principal(name) => Ok(()),
-            Actor::Principal(name) => Err(Refusal::ActorUnknown(name.clone())),
-            Actor::Inbox(_) if self.program.inbox(actor).is_some() => Ok(()),
-            Actor::Inbox(source) => Err(Refusal::InboxUnknown { origin: source.clone() }),
-        }
-    }
-
-    fn check_time(&self, stamp: Stamp, opening: &Opening) -> Result<(), Refusal> {
-        let limit = self.limits().time_step_ns_max;
-        let ahead_ns = stamp.now_ns.saturating_sub(self.ledger.logical_now_ns);
-        // A frame holds the distance from the block's time base as a signed number.
-        let fits = i64::try_from(i128::from(stamp.now_ns) - i128::from(opening.time_base_ns)).is_ok();
-        if !fits || ahead_ns > limit && !opening.time_step_allowed {
-            return Err(Refusal::TimeStep { ahead_ns, limit });
-        }
-        Ok(())
-    }
-
-    /// Looks up whether the actor used the id before, and for what.
-    fn known(&self, input: &Input, id: &[u8], blobs: &dyn Blobs) -> Result<Result<Option<UsedInput>, Refusal>, Fault> {
-        let limit = self.limits().input_id_bytes_max;
-        if id.is_empty() || id.len() as u64 > limit {
-            return Ok(Err(Refusal::InputIdBytes { limit }));
-        }
-        let Some(record) = self.index.value(blobs, &self.input_key(&input.actor, id))? else { return Ok(Ok(None)) };
-        let used = UsedInput::decode(&record).map_err(Fault::Record)?;
-        Ok(if used.input == input.body.identity() { Ok(Some(used)) } else { Err(Refusal::InputIdReused(used.height)) })
-    }
-
-    fn check_body(&self, input: &Input) -> Result<(), Refusal> {
-        match (&input.body, self.program.inbox(&input.actor)) {
-            (Body::Event(event), None) => self.check_event(event),
-            (Body::Event(event), Some(_)) => Err(Refusal::Unrouted { schema: event.schema.clone() }),
-            (Body::Message { value, key }, Some(route)) => {
-                let reducer = self.program.reducer(route);
-                self.check_value(&reducer.event_schema, &reducer.event, value)?;
-                self.check_key(route, &reducer.event, value, key.as_deref())
-            }
-            (Body::Message { .. }, None) => Err(Refusal::InboxUnknown { origin: input.actor.to_string() }),
-        }
-    }
-
-    fn check_event(&self, event: &Event) -> Result<(), Refusal> {
-        let name = &event.schema;
-        let (index, schema) = self.program.schema(name).ok_or_else(|| Refusal::SchemaUnknown {
-            schema: name.clone(),
-            nearest: self.program.nearest_schema(name),
-        })?;
-        let routes = self.program.routes(index);
-        if routes.is_empty() {
-            return Err(Refusal::Unrouted { schema: name.clone() });
-        }
-        self.check_value(name, &schema.shape, &event.value)?;
-        routes.iter().try_for_each(|route| self.check_key(route, &schema.shape, &event.value, event.key.as_deref()))
-    }
-
-    fn check_value(&self, schema: &str, shape: &aos_air::schema::Shape, value: &[u8]) -> Result<(), Refusal> {
-        let limit = self.limits().event_bytes_max;
-        let bytes = value.len() as u64;
-        if bytes > limit {
-            return Err(Refusal::ValueBytes { bytes, limit });
-        }
-        shape.check(value).map_err(|mismatch| Refusal::Value { schema: schema.to_string(), mismatch })
-    }
-
-    fn check_key(
-        &self,
-        route: &crate::program::Route,
-        shape: &aos_air::schema::Shape,
-        value: &[u8],
-        given: Option<&[u8]>,
-    ) -> Result<(), Refusal> {
-        let reducer = self.program.reducer(route);
-        let refuse = |problem| Refusal::Key { reducer: reducer.name.clone(), problem };
-        crate::program::check_given_key(given, self.limits()).map_err(refuse)?;
-        route.key(reducer, shape, value, given, self.limits()).map(drop).map_err(refuse)
     }
 
     /// Applies an admitted input: runs it to quiescence and adds its frame to the open block.
@@ -429,42 +304,52 @@ impl World {
         let Admitted { height, stamp, input, .. } = admitted;
         let Some(mut open) = self.open.take() else { return Err(Fault::Stopped) };
         let logical_now_ns = self.ledger.logical_now_ns.max(stamp.now_ns);
-        let place = Place { height, now_ns: stamp.now_ns, logical_now_ns, seed: &open.opening.seed };
-        let scratch = core::mem::take(&mut self.scratch);
-        let ended = Step::new(&self.program, place, &self.index, scratch).run(machine, &input)?;
-        self.scratch = ended.scratch;
-        let (derived, cells, failure) = match ended.result {
-            Ok(changes) => (changes.derived, changes.cells, None),
-            Err(failure) => (Vec::new(), Default::default(), Some(failure)),
+        let place = Place {
+            world: self.id,
+            mode: self.genesis.effect_mode,
+            actor: input.actor.clone(),
+            height,
+            now_ns: stamp.now_ns,
+            logical_now_ns,
+            seed: &open.opening.seed,
         };
-        let outcome = Outcome { fuel_used: ended.fuel_used, failure };
+        let ledger = Ledger { logical_now_ns, ..self.ledger };
+        let (scratch, earlier) = (core::mem::take(&mut self.scratch), core::mem::take(&mut self.earlier));
+        let mut step = Step::new(&self.program, place, &self.index, ledger, scratch, earlier);
+        let failure = step.run(machine, &input)?.err();
+        let mut changes = match &failure {
+            None => step.succeed(),
+            Some(failure) => step.fail(machine, failure)?,
+        };
+        let outcome = Outcome { fuel_used: step.fuel_used, failure };
+        let derived = core::mem::take(&mut changes.derived);
         let mut frame = Frame { height, stamp, input, derived, outcome };
         let start = open.body.len();
         frame.write(&*self.program, open.opening.time_base_ns, &mut open.body);
-        let mut cells = Some(cells);
         if (open.body.len() - start) as u64 > self.limits().frame_bytes_max && frame.outcome.failure.is_none() {
             let failure = Failure { cause: Cause::FrameBytes, reducer: None, event: 0, place: String::new() };
+            changes = step.fail(machine, &failure)?;
+            frame.derived = core::mem::take(&mut changes.derived);
             frame.outcome.failure = Some(failure);
-            frame.derived.clear();
-            cells = None;
             open.body.truncate(start);
             frame.write(&*self.program, open.opening.time_base_ns, &mut open.body);
         }
+        (self.scratch, self.earlier) = (step.scratch, step.earlier);
         let end = u32::try_from(open.body.len());
         assert!(end.is_ok(), "a block's body passes four gigabytes");
         open.ends.push(end.unwrap_or(u32::MAX));
         self.open = Some(open);
-        for (key, value) in cells.into_iter().flatten() {
+        for (key, value) in changes.records {
             self.index.set(machine.blobs, key, value)?;
         }
-        self.commit_ledger(machine.blobs, &frame, logical_now_ns)?;
+        self.ledger = changes.ledger;
+        self.commit_ledger(machine.blobs, &frame)?;
         self.chain.height = height;
         Ok(frame)
     }
 
-    /// Commits what stands whatever the outcome: the clock, and the input's id.
-    fn commit_ledger(&mut self, blobs: &dyn Blobs, frame: &Frame, logical_now_ns: u64) -> Result<(), Fault> {
-        self.ledger.logical_now_ns = logical_now_ns;
+    /// Commits what stands whatever the outcome: the clock, the counters, and the input's id.
+    fn commit_ledger(&mut self, blobs: &dyn Blobs, frame: &Frame) -> Result<(), Fault> {
         if let Some(id) = &frame.input.id {
             let slot = state::input_slot_key(self.ledger.inputs_used);
             self.ledger.inputs_used += 1;
@@ -496,24 +381,6 @@ impl World {
         Ok(())
     }
 
-    fn input_key(&self, actor: &Actor, id: &[u8]) -> Key {
-        // The actor's name and not its index: the id must be found under a later manifest too. The name has its length in
-        // front, so that no name and id join to those of another actor.
-        let mut identity = Vec::new();
-        match actor {
-            Actor::Host => identity.push(0),
-            Actor::Principal(name) => {
-                identity.push(1);
-                write::text(&mut identity, name);
-            }
-            Actor::Inbox(source) => {
-                identity.push(3);
-                write::text(&mut identity, source);
-            }
-        }
-        state::input_key(&identity, id)
-    }
-
     /// Ends the open block.
     ///
     /// # Errors
@@ -524,6 +391,9 @@ impl World {
         }
         assert!(self.open.is_some(), "a block is sealed while none is open");
         let Some(open) = self.open.take() else { return Err(Fault::Stopped) };
+        if self.ledger.instances_running == 0 && self.ledger.intents_open == 0 {
+            self.earlier.clear();
+        }
         let sealed = self.seal_open(self.chain.block.next(), open, seal, blobs);
         self.stopped = sealed.is_err();
         sealed
@@ -562,53 +432,17 @@ impl World {
         Ok(Sealed { hash, header, header_bytes, body: open.body, blobs: nodes, snapshot })
     }
 
-    /// Reads the state of a reducer, or of one of its keys, as of the last applied frame.
-    ///
-    /// # Errors
-    /// A [`Fault`] where state cannot be read.
-    pub fn cell(&self, blobs: &dyn Blobs, reducer: &str, key: Option<&[u8]>) -> Result<Option<CellView>, Fault> {
-        let cell_key = state::cell_key(&state::cells_prefix(reducer), reducer, key);
-        self.index.value(blobs, &cell_key)?.map(|record| view(&record)).transpose()
-    }
-
-    /// Reads up to `limit` cells of a reducer, in the order of the state index, which is that of no key.
-    ///
-    /// # Errors
-    /// A [`Fault`] where state cannot be read.
-    pub fn cells(&self, blobs: &dyn Blobs, reducer: &str, limit: usize) -> Result<Vec<CellView>, Fault> {
-        let mut cells = Vec::new();
-        let mut wrong = None;
-        self.index.scan(blobs, &state::cells_prefix(reducer), &mut |_, record| {
-            match view(record) {
-                Ok(cell) if cell.reducer == reducer => cells.push(cell),
-                Ok(_) => {}
-                Err(fault) => wrong = Some(fault),
-            }
-            wrong.is_none() && cells.len() < limit
-        })?;
-        wrong.map_or(Ok(cells), Err)
-    }
-
-    /// Reads every record of the state, so that a node of it that is missing or damaged is found.
-    ///
-    /// # Errors
-    /// A [`Fault`] that names the first one.
-    pub fn check_state(&self, blobs: &dyn Blobs) -> Result<(), Fault> {
-        Ok(self.index.scan(blobs, &[], &mut |_, _| true)?)
-    }
-
     /// Returns the root of the state index as of the last sealed block that has one; none while frames came after it.
     pub fn state_root(&self) -> Option<StateRoot> {
         self.index.root()
     }
 }
 
-fn view(record: &[u8]) -> Result<CellView, Fault> {
-    let cell = Cell::decode(record).map_err(Fault::Record)?;
-    Ok(CellView { reducer: cell.reducer.to_string(), key: cell.key.map(Into::into), state: cell.state.to_vec() })
-}
-
-fn load_manifest(hash: &Digest, blobs: &dyn Blobs) -> Result<Checked<Manifest>, Fault> {
+/// Loads a manifest and everything that it names from their nodes.
+///
+/// # Errors
+/// A [`Fault`] where a node is missing or damaged, or the manifest does not validate.
+pub(crate) fn load_manifest(hash: &Digest, blobs: &dyn Blobs) -> Result<Checked<Manifest>, Fault> {
     // The loader asks for nodes as an option; the first one that is missing or damaged is the better message.
     let missing = core::cell::RefCell::new(None);
     let node = |hash: &Digest| blobs.blob(hash).map_err(|fault| *missing.borrow_mut().get_or_insert(fault)).ok();
@@ -618,4 +452,42 @@ fn load_manifest(hash: &Digest, blobs: &dyn Blobs) -> Result<Checked<Manifest>, 
         (None, Ok(manifest)) => Ok(manifest),
         (None, Err(findings)) => Err(Fault::Manifest { manifest: *hash, findings }),
     }
+}
+
+/// Finds what happens next when the logical clock goes on, if anything does.
+///
+/// # Errors
+/// A [`Fault`] where state cannot be read.
+pub(crate) fn next_deadline(index: &Index, blobs: &dyn Blobs) -> Result<Option<Deadline>, Fault> {
+    let mut earliest: Option<Deadline> = None;
+    for prefix in Deadline::prefixes() {
+        index.scan(blobs, &prefix, &mut |key, _| {
+            let first = Deadline::of_key(key);
+            earliest = earliest.into_iter().chain(first).min();
+            false
+        })?;
+    }
+    Ok(earliest)
+}
+
+/// Returns the type of a receipt's payload: the effect's, by the manifest under which it was asked for, or an error's.
+/// `earlier` finds the effect's where that manifest is in force no more.
+///
+/// # Errors
+/// A [`Fault`] where that manifest cannot be had, or does not know the effect.
+pub(crate) fn receipt_shape(
+    program: &Program,
+    manifest: &Digest,
+    kind: &str,
+    status: Status,
+    earlier: impl FnOnce() -> Result<Arc<Shape>, Fault>,
+) -> Result<Arc<Shape>, Fault> {
+    let missing = || Fault::Record(Reader::error(0, Problem::Range));
+    if status != Status::Ok {
+        return built_in::schema_named(EFFECT_ERROR).map(|schema| schema.shape.clone()).ok_or_else(missing);
+    }
+    if *manifest == program.manifest().hash() {
+        return program.effect(kind).map(|effect| effect.receipt.clone()).ok_or_else(missing);
+    }
+    earlier()
 }

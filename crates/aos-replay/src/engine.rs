@@ -27,6 +27,8 @@ pub struct Call<'a> {
     pub module: &'a Digest,
     /// The admitted module.
     pub code: &'a [u8],
+    /// The export that is called.
+    pub entry: Entry,
     /// What is written where `alloc` says.
     pub input: &'a [u8],
     /// What the fuel counter is set to.
@@ -67,7 +69,8 @@ pub enum End {
 pub struct Modules<'a> {
     blobs: &'a BTreeMap<Digest, Vec<u8>>,
     engine: &'a mut dyn Engine,
-    admitted: BTreeMap<Digest, Vec<u8>>,
+    /// By digest and whether the module is pure.
+    admitted: BTreeMap<(Digest, bool), Vec<u8>>,
 }
 
 impl<'a> Modules<'a> {
@@ -76,13 +79,14 @@ impl<'a> Modules<'a> {
         Self { blobs, engine, admitted: BTreeMap::new() }
     }
 
-    fn admit(&mut self, module: &Digest) -> Result<(), GuestFault> {
-        if self.admitted.contains_key(module) {
+    fn admit(&mut self, module: &Digest, entry: Entry) -> Result<(), GuestFault> {
+        let key = (*module, entry == Entry::Pure);
+        if self.admitted.contains_key(&key) {
             return Ok(());
         }
         let wasm = self.blobs.blob(module)?;
-        let admitted = admit(&wasm, Entry::Reducer, &Limits::default()).map_err(|_| GuestFault::Refused(*module))?;
-        self.admitted.insert(*module, admitted.bytes);
+        let admitted = admit(&wasm, entry, &Limits::default()).map_err(|_| GuestFault::Refused(*module))?;
+        self.admitted.insert(key, admitted.bytes);
         Ok(())
     }
 }
@@ -91,17 +95,18 @@ impl Guest for Modules<'_> {
     fn call(
         &mut self,
         module: &Digest,
+        entry: Entry,
         input: &[u8],
         allowance: Allowance,
         output: &mut Vec<u8>,
     ) -> Result<u64, CallError> {
         output.clear();
-        self.admit(module)?;
+        self.admit(module, entry)?;
         let broken = || CallError::from(GuestFault::Engine(*module));
-        let code = self.admitted.get(module).ok_or_else(broken)?;
+        let code = self.admitted.get(&(*module, entry == Entry::Pure)).ok_or_else(broken)?;
         let fuel = i64::try_from(allowance.fuel).unwrap_or(i64::MAX);
         let reply_bytes_max = u32::try_from(allowance.reply_bytes).unwrap_or(u32::MAX);
-        let call = Call { module, code, input, fuel, stack: STACK_SLOTS_DEFAULT, reply_bytes_max };
+        let call = Call { module, code, entry, input, fuel, stack: STACK_SLOTS_DEFAULT, reply_bytes_max };
         let ended = self.engine.run(&call, output);
         // The counter passes below zero where the fuel is gone; more than was given it never holds.
         let fuel_used = fuel.checked_sub(ended.fuel.max(0)).and_then(|used| u64::try_from(used).ok());
@@ -164,7 +169,7 @@ mod tests {
             let mut engine = Says(Ended { end, fuel, stack }, reply);
             let mut output = alloc::vec![1];
             let allowance = Allowance { fuel: 10, reply_bytes: 5 };
-            let found = Modules::new(&blobs, &mut engine).call(&module, b"", allowance, &mut output);
+            let found = Modules::new(&blobs, &mut engine).call(&module, Entry::Reducer, b"", allowance, &mut output);
             assert_eq!(found, expected, "{end:?} {fuel} {stack} {reply}");
         }
     }
@@ -181,7 +186,8 @@ mod tests {
             (other, GuestFault::Refused(other)),
         ] {
             let allowance = Allowance { fuel: 1, reply_bytes: 1 };
-            let found = Modules::new(&blobs, &mut engine).call(&module, b"", allowance, &mut Vec::new());
+            let found =
+                Modules::new(&blobs, &mut engine).call(&module, Entry::Reducer, b"", allowance, &mut Vec::new());
             assert_eq!(found, Err(expected.into()));
         }
     }

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
 use std::sync::{Mutex, PoisonError};
 
+use aos_air::module::Entry;
+
 use crate::{Call, End, Ended, Engine, encode};
 
 /// What `alloc` gave out and nobody has handed back yet.
@@ -55,12 +57,14 @@ struct Record {
     fuel: i64,
     stack: i32,
     reply_bytes_max: u32,
+    /// 0 for `step`, 1 for `run`.
+    entry: u32,
     reply: usize,
     reply_len: usize,
 }
 
-const _: () = assert!(size_of::<Record>() == 72 && offset_of!(Record, code) == 32);
-const _: () = assert!(offset_of!(Record, fuel) == 48 && offset_of!(Record, reply) == 64);
+const _: () = assert!(size_of::<Record>() == 80 && offset_of!(Record, code) == 32);
+const _: () = assert!(offset_of!(Record, fuel) == 48 && offset_of!(Record, reply) == 68);
 
 // SAFETY: the surrounding engine provides the import with this type, and writes to nothing but the record's last fields
 // and what it has reserved with `alloc`.
@@ -83,6 +87,10 @@ impl Engine for Surrounding {
             fuel: call.fuel,
             stack: call.stack,
             reply_bytes_max: call.reply_bytes_max,
+            entry: match call.entry {
+                Entry::Reducer => 0,
+                Entry::Pure => 1,
+            },
             reply: 0,
             reply_len: 0,
         };

@@ -51,6 +51,7 @@ impl Guest for Recorder {
     fn call(
         &mut self,
         module: &Digest,
+        entry: Entry,
         input: &[u8],
         allowance: Allowance,
         output: &mut Vec<u8>,
@@ -58,7 +59,7 @@ impl Guest for Recorder {
         if let Some(inputs) = &mut self.inputs {
             inputs.push(input.to_vec());
         }
-        self.guests.call(module, input, allowance, output)
+        self.guests.call(module, entry, input, allowance, output)
     }
 }
 
@@ -144,7 +145,7 @@ pub fn measure(counter: &Counter, table: &mut Table) -> Done<()> {
         }),
         Contender::new("the host's call (`Guests::call`)", || {
             calls(&inputs, |input, output| {
-                guests.call(&counter.digest, input, allowance, output)?;
+                guests.call(&counter.digest, Entry::Reducer, input, allowance, output)?;
                 Ok(())
             })
         }),

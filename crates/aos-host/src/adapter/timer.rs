@@ -15,6 +15,8 @@ use crate::keys::Signer;
 
 /// The adapter's name.
 pub const NAME: &str = "timer";
+/// The only kind of effect that it performs.
+const KIND: &str = "timer.set";
 
 /// `sys/TimerSetParams@1`.
 #[derive(Deserialize)]
@@ -58,8 +60,11 @@ impl Timers {
     /// Sets the timer of a `timer.set`. One that is already there stays as it is.
     ///
     /// # Errors
-    /// `adapter.params` where the params are not those of a timer.
+    /// `adapter.kind` for another kind, `adapter.params` where the params are not those of a timer.
     pub fn push(&mut self, effect: Effect, place: Place, signer: Arc<Signer>) -> Result<(), Failed> {
+        if effect.kind != KIND {
+            return Err(effect.unknown_kind());
+        }
         let Params { deliver_at_ns, key } = effect.params()?;
         let intent = effect.intent;
         if let Entry::Vacant(vacant) = self.by_intent.entry(intent) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aos_air::abi::{Call, DomainEvent, Reply};
 use aos_air::cbor::write;
+use aos_air::module::Entry;
 use aos_kernel::guest::{Allowance, CallError, Guest};
 
 use crate::wasm::{Engine, Guests, Strategy};
@@ -153,7 +154,7 @@ fn runs(strategy: Strategy, counter: &Built) -> Vec<u64> {
         call.encode(&mut input);
         let mut output = Vec::new();
         let allowance = Allowance { fuel: 10_000_000, reply_bytes: 1_024 };
-        let fuel = guests.call(&counter.digest, &input, allowance, &mut output)?;
+        let fuel = guests.call(&counter.digest, Entry::Reducer, &input, allowance, &mut output)?;
         Ok::<_, CallError>((fuel, Reply::decode(&output).expect("a reply")))
     };
     let add = |n: u8| [&b"\xa1\x63Add"[..], &[n]].concat();

@@ -11,6 +11,7 @@ use aos_kernel::gate::Spend;
 use aos_kernel::receipt::Receipt;
 use serde::Serialize;
 
+use super::state::status_of;
 use super::{Finished, now_ns};
 use crate::adapter::{Cost, Effect, Failed, Status};
 use crate::keys::Signer;
@@ -76,6 +77,18 @@ pub(crate) fn close(effect: &Effect, signer: &Signer, ending: Ending) -> Finishe
         finished_ns: now_ns().max(started_ns),
     });
     Finished { world: effect.world, intent: effect.intent, status, receipt, blobs }
+}
+
+/// Ends an effect whose receipt, of this status, the world refused with this code.
+pub fn refused(effect: &Effect, signer: &Signer, status: Status, code: &str) -> Finished {
+    let failed = Failed::new("adapter.refused", format!("the world refused the adapter's answer: {code}"));
+    let status = if status == Status::Ok { status_of(effect.class, true, failed.status()) } else { status };
+    close(effect, signer, Ending::failure(status, &failed, 1, Cost::default(), now_ns()))
+}
+
+/// Ends an effect that could not be begun.
+pub fn failed(effect: &Effect, signer: &Signer, failed: &Failed) -> Finished {
+    close(effect, signer, Ending::failure(failed.status(), failed, 0, Cost::default(), now_ns()))
 }
 
 /// Ends an effect of class `once` that an earlier process began and whose answer is lost.

@@ -24,7 +24,7 @@ use crate::adapter::{Adapter, Effect, IntentId, Status};
 use crate::keys::{Signed, Signer, Vault};
 
 pub use close::in_doubt;
-pub(crate) use close::{Ending, close};
+pub(crate) use close::{Ending, close, failed, refused};
 use state::{Phase, State};
 
 /// The time that all tries of one effect have together, if its adapter has no other: a minute.

@@ -403,7 +403,7 @@ impl Task {
 }
 
 /// Returns how an effect ended of which no try has an answer.
-const fn status_of(class: Class, sent: bool, said: Status) -> Status {
+pub(super) const fn status_of(class: Class, sent: bool, said: Status) -> Status {
     match (class, said) {
         // Whatever happened outside, it changed nothing.
         (Class::Safe, Status::InDoubt) => Status::Failed,

@@ -4,6 +4,9 @@ use aos_air::diag::Findings;
 use aos_kernel::error::Fault;
 use aos_kernel::id::{BlockIndex, WorldId};
 
+use super::Unverified;
+use crate::dispatch::StartError;
+use crate::keys::KeyError;
 use crate::store::{self, Head};
 
 /// A failure of the driver. After one, the driver takes nothing more.
@@ -36,6 +39,15 @@ pub enum DriveError {
         /// The block that the head names.
         head: BlockIndex,
     },
+    /// A signature of the history does not count.
+    #[error(transparent)]
+    Unverified(#[from] Unverified),
+    /// The keys that the world trusts cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// An effect could not be handed to its adapter.
+    #[error(transparent)]
+    Dispatch(#[from] StartError),
     /// The clock stands outside what 64 bits of nanoseconds hold.
     #[error("the clock does not stand between 1970 and 2262")]
     Clock,
@@ -60,6 +72,9 @@ impl DriveError {
             Self::Store(error) => error.code(),
             Self::Modules(findings) => findings.0.first().map_or("module.refused", |finding| finding.code),
             Self::Head { .. } => "head.mismatch",
+            Self::Unverified(unverified) => unverified.refusal.code(),
+            Self::Keys(error) => error.code(),
+            Self::Dispatch(error) => error.code(),
             Self::Clock => "host.clock",
             Self::Entropy(_) => "host.entropy",
             Self::Stopped => "host.stopped",

@@ -2,12 +2,14 @@
 //!
 //! [`Driver`] owns one world, its right to append, the clock and the entropy. What it answers is durable; when an append
 //! fails, the world in memory is dropped and nobody is told yes. Read next: `open.rs` for how a world is taken up again,
-//! `history.rs` for replay, `ambient.rs` for clock and entropy.
+//! `history.rs` for replay, `audit.rs` for signatures in bulk, `ambient.rs` for clock and entropy.
 
 mod ambient;
+mod audit;
 mod error;
 mod history;
 mod open;
+mod outside;
 mod source;
 
 use aos_air::diag::{Finding, Findings, Place};
@@ -22,9 +24,11 @@ use aos_kernel::input::{Input, Opening, Stamp};
 use aos_kernel::{Admission, EXECUTOR, Machine, Seal, Sealed, World};
 
 pub use self::ambient::{Ambient, System};
+pub use self::audit::{Signatures, Unverified, verify_history, verify_input, verify_inputs};
 pub use self::error::DriveError;
 pub use self::history::{Replayed, record, replay_history};
 pub use self::open::{Opened, Verify};
+pub use self::outside::Outside;
 pub use self::source::StoreBlobs;
 use crate::store::{Commit, Fence, Head, Read, Store, StoredBlock};
 use crate::wasm::{Engine, Guests};
@@ -111,6 +115,12 @@ pub struct Driver {
     ambient: Box<dyn Ambient>,
     options: Options,
     frames_since_snapshot: u64,
+    /// Blobs that receipts of the open block name.
+    fresh_blobs: Vec<(Digest, Vec<u8>)>,
+    /// The adapters, while the world is connected.
+    outside: Option<Outside>,
+    /// When the clock was last seen where the world may follow it, in nanoseconds since the epoch.
+    seen_ns: u64,
     /// Set by a failure: what is in memory may not be what is durable.
     stopped: bool,
 }
@@ -158,7 +168,21 @@ impl Driver {
         options: Options,
     ) -> Self {
         let guests = Guests::new(engine, blobs.clone());
-        Self { world, store, fence, head, blobs, guests, ambient, options, frames_since_snapshot: 0, stopped: false }
+        Self {
+            seen_ns: world.logical_now_ns(),
+            world,
+            store,
+            fence,
+            head,
+            blobs,
+            guests,
+            ambient,
+            options,
+            frames_since_snapshot: 0,
+            fresh_blobs: Vec::new(),
+            outside: None,
+            stopped: false,
+        }
     }
 
     /// Returns the world's id.
@@ -201,16 +225,8 @@ impl Driver {
     /// opening the world again; the driver takes no more.
     pub fn submit(&mut self, inputs: impl IntoIterator<Item = Input>) -> Result<Vec<Answer>, DriveError> {
         self.guarded(|driver| {
-            let mut answers = Vec::new();
-            for input in inputs {
-                answers.push(driver.take(input)?);
-                if driver.block_is_full() {
-                    driver.commit(Seal::Plain)?;
-                }
-            }
-            if driver.world.frames_open() > 0 {
-                driver.commit(Seal::Plain)?;
-            }
+            let answers = inputs.into_iter().map(|input| driver.take(input)).collect::<Result<_, _>>()?;
+            driver.flush()?;
             Ok(answers)
         })
     }
@@ -245,46 +261,76 @@ impl Driver {
             return Err(DriveError::Stopped);
         }
         let result = work(self);
-        self.stopped = result.is_err();
+        if result.is_err() {
+            self.stopped = true;
+            // What has not begun outside does not begin any more: perhaps another host has the world.
+            self.outside = None;
+        }
         result
     }
 
-    fn begin(&mut self) -> Result<(), DriveError> {
-        if !self.world.is_open() {
-            let opening = Opening {
-                time_base_ns: self.ambient.now_ns()?,
-                seed: self.ambient.random()?,
-                time_step_allowed: self.options.time_step_allowed,
-            };
-            self.world.begin(opening);
+    /// Looks at the clock.
+    ///
+    /// A clock that is looked at all the time goes on in small steps, however long ago the last frame was: a world may
+    /// sleep for weeks until its timer is due. One that has made a large step between two looks needs the operator.
+    fn look(&mut self) -> Result<u64, DriveError> {
+        let now_ns = self.ambient.now_ns()?;
+        let is_small = now_ns.saturating_sub(self.seen_ns) <= self.world.limits().time_step_ns_max;
+        if is_small || self.options.time_step_allowed {
+            self.seen_ns = self.seen_ns.max(now_ns);
         }
+        Ok(now_ns)
+    }
+
+    /// Begins a block, unless one is open that holds a frame.
+    fn begin(&mut self) -> Result<(), DriveError> {
+        if self.world.frames_open() > 0 {
+            return Ok(());
+        }
+        let time_base_ns = self.look()?;
+        let is_far = time_base_ns.saturating_sub(self.world.logical_now_ns()) > self.world.limits().time_step_ns_max;
+        let is_watched = is_far && time_base_ns <= self.seen_ns;
+        let time_step_allowed = self.options.time_step_allowed || is_watched;
+        self.world.begin(Opening { time_base_ns, seed: self.ambient.random()?, time_step_allowed });
         Ok(())
     }
 
-    /// Stamps, admits and applies one input.
+    /// Stamps, admits and applies one input, in a block with room for it.
     fn take(&mut self, input: Input) -> Result<Answer, DriveError> {
+        if self.block_is_full() {
+            self.commit(Seal::Plain)?;
+        }
         self.begin()?;
-        let stamp = Stamp { now_ns: self.ambient.now_ns()? };
+        let stamp = Stamp { now_ns: self.look()? };
         Ok(match self.world.admit(input, stamp, &self.blobs)? {
             Err(refusal) => Answer::Refused(refusal),
             Ok(Admission::Known { height, outcome }) => Answer::Known { height, outcome },
             Ok(Admission::Admitted(admitted)) => {
                 let mut machine = Machine { guest: &mut self.guests, blobs: &self.blobs };
-                Answer::Applied(self.world.apply(&mut machine, admitted)?)
+                let frame = self.world.apply(&mut machine, admitted)?;
+                self.note(&frame);
+                Answer::Applied(frame)
             }
         })
     }
 
+    /// Makes the open block durable, if it holds frames.
+    fn commit_open(&mut self) -> Result<(), DriveError> {
+        if self.world.frames_open() > 0 { self.commit(Seal::Plain) } else { Ok(()) }
+    }
+
     fn block_is_full(&self) -> bool {
         let frames = self.world.frames_open() as u64;
-        frames >= self.world.limits().frames_per_block_max || self.world.open_body_bytes() >= BLOCK_BYTES
+        let blobs: usize = self.fresh_blobs.iter().map(|(_, bytes)| bytes.len()).sum();
+        frames >= self.world.limits().frames_per_block_max || self.world.open_body_bytes() + blobs >= BLOCK_BYTES
     }
 
     /// Seals the open block and makes it durable.
     fn commit(&mut self, seal: Seal) -> Result<(), DriveError> {
         self.frames_since_snapshot += self.world.frames_open() as u64;
         let seal = if self.frames_since_snapshot >= self.options.snapshot_frames { Seal::Snapshot } else { seal };
-        let sealed = self.world.seal(seal, &self.blobs)?;
+        let mut sealed = self.world.seal(seal, &self.blobs)?;
+        sealed.blobs.append(&mut self.fresh_blobs);
         let block = stored(&sealed);
         let snapshot = sealed.snapshot.as_ref().map(aos_kernel::Snapshot::encode);
         let commit = Commit { block: &block, blobs: &sealed.blobs, snapshot: snapshot.as_deref() };

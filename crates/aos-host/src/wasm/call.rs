@@ -23,7 +23,7 @@ const SPARE_STACK_BYTES: usize = 2 * CALL_STACK_BYTES;
 pub struct Guests<B> {
     engine: Engine,
     blobs: B,
-    last: Option<(Digest, Arc<Compiled>)>,
+    last: Option<(Digest, Entry, Arc<Compiled>)>,
 }
 
 impl<B: Blobs> Guests<B> {
@@ -37,23 +37,23 @@ impl<B: Blobs> Guests<B> {
         &self.blobs
     }
 
-    fn compiled(&mut self, digest: &Digest) -> Result<Arc<Compiled>, GuestFault> {
-        if let Some((last, compiled)) = &self.last
-            && last == digest
+    fn compiled(&mut self, digest: &Digest, entry: Entry) -> Result<Arc<Compiled>, GuestFault> {
+        if let Some((last, last_entry, compiled)) = &self.last
+            && (last, *last_entry) == (digest, entry)
         {
             return Ok(compiled.clone());
         }
-        let compiled = match self.engine.compiled(digest, Entry::Reducer) {
+        let compiled = match self.engine.compiled(digest, entry) {
             Some(compiled) => compiled,
-            None => self.load(digest)?,
+            None => self.load(digest, entry)?,
         };
-        self.last = Some((*digest, compiled.clone()));
+        self.last = Some((*digest, entry, compiled.clone()));
         Ok(compiled)
     }
 
-    fn load(&self, digest: &Digest) -> Result<Arc<Compiled>, GuestFault> {
+    fn load(&self, digest: &Digest, entry: Entry) -> Result<Arc<Compiled>, GuestFault> {
         let wasm = self.blobs.blob(digest).map_err(GuestFault::from)?;
-        self.engine.compile(*digest, &wasm, Entry::Reducer).map_err(|error| {
+        self.engine.compile(*digest, &wasm, entry).map_err(|error| {
             tracing::error!(module = %digest, code = error.code(), %error, "a module cannot run");
             match error {
                 EngineError::Refused(_) => GuestFault::Refused(*digest),
@@ -67,12 +67,13 @@ impl<B: Blobs> Guest for Guests<B> {
     fn call(
         &mut self,
         module: &Digest,
+        entry: Entry,
         input: &[u8],
         allowance: Allowance,
         output: &mut Vec<u8>,
     ) -> Result<u64, CallError> {
         output.clear();
-        let compiled = self.compiled(module)?;
+        let compiled = self.compiled(module, entry)?;
         let engine = self.engine.engine();
         let call = || run(engine, &compiled, input, allowance, output);
         let result = stacker::maybe_grow(CALL_STACK_BYTES, SPARE_STACK_BYTES, call);

@@ -56,7 +56,7 @@ fn store(wasm: &[u8]) -> (Digest, Modules) {
 fn run(strategy: Strategy, wasm: &[u8], input: &[u8], allowance: Allowance) -> Result<(Vec<u8>, u64), CallError> {
     let (digest, modules) = store(wasm);
     let mut output = b"left from before".to_vec();
-    let fuel = Guests::new(engine(strategy), modules).call(&digest, input, allowance, &mut output)?;
+    let fuel = Guests::new(engine(strategy), modules).call(&digest, Entry::Reducer, input, allowance, &mut output)?;
     Ok((output, fuel))
 }
 
@@ -147,9 +147,9 @@ fn memory_globals_and_tables_are_fresh_for_every_call() {
         let mut guests = Guests::new(engine(strategy), modules);
         let mut output = Vec::new();
         for round in 0..200 {
-            guests.call(&digest, b"input", ALLOWANCE, &mut output).expect("an answer");
+            guests.call(&digest, Entry::Reducer, b"input", ALLOWANCE, &mut output).expect("an answer");
             assert_eq!(output, [0x11, 0, 1, 2, 0], "round {round}");
-            guests.call(&Digest::of(&other), b"input", ALLOWANCE, &mut output).expect("an answer");
+            guests.call(&Digest::of(&other), Entry::Reducer, b"input", ALLOWANCE, &mut output).expect("an answer");
             assert_eq!(output, [0; 5], "another module, round {round}");
         }
     }
@@ -242,7 +242,7 @@ fn what_the_host_cannot_run_is_a_fault() {
         (refused, Some(GuestFault::Refused(refused))),
         (Digest::of(&imports), Some(GuestFault::Refused(Digest::of(&imports)))),
     ] {
-        let found = guests.call(&module, b"input", ALLOWANCE, &mut Vec::new());
+        let found = guests.call(&module, Entry::Reducer, b"input", ALLOWANCE, &mut Vec::new());
         assert_eq!(found.err(), expected.map(CallError::Fault), "{module}");
     }
     let error = engine(Strategy::Optimised).prepare(&imports, Entry::Reducer).expect_err("an import");
@@ -293,7 +293,9 @@ impl Cached {
         let engine = Engine::new(Strategy::Optimised, Some(cache)).expect("an engine");
         let (digest, modules) = store(&step(ECHO));
         let mut output = Vec::new();
-        Guests::new(engine, modules).call(&digest, b"again", ALLOWANCE, &mut output).expect("an answer");
+        Guests::new(engine, modules)
+            .call(&digest, Entry::Reducer, b"again", ALLOWANCE, &mut output)
+            .expect("an answer");
         assert_eq!(output, b"again");
         assert!(self.taken()[0], "the file was written again");
     }

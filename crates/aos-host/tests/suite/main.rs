@@ -3,6 +3,8 @@
 //! `cfg(test)` holds for all of this binary; it is written out so that clippy knows these modules as tests.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod blob;
 #[cfg(test)]
 mod dispatch;
@@ -20,6 +22,8 @@ mod http_server;
 mod keys;
 #[cfg(test)]
 mod llm;
+#[cfg(test)]
+mod outside;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

@@ -92,7 +92,7 @@ enum Word {
 /// An engine as an auditor has it.
 struct Auditor {
     engine: wasmtime::Engine,
-    compiled: HashMap<[u8; 32], Module>,
+    compiled: HashMap<([u8; 32], &'static str), Module>,
     word: Word,
     calls: u64,
 }
@@ -105,6 +105,7 @@ impl Auditor {
         input: &[u8],
         counters: (i64, i32),
         reply_bytes_max: u32,
+        entry: &str,
     ) -> (i32, i64, i32, Vec<u8>) {
         let mut store = Store::new(&self.engine, ());
         let instance = Instance::new(&mut store, module, &[]).unwrap();
@@ -112,7 +113,7 @@ impl Auditor {
         let [fuel, stack] = ["aos:fuel", "aos:stack"].map(|name| instance.get_global(&mut store, name).unwrap());
         fuel.set(&mut store, Val::I64(counters.0)).unwrap();
         stack.set(&mut store, Val::I32(counters.1)).unwrap();
-        let (end, reply) = match step(&mut store, &instance, memory, input) {
+        let (end, reply) = match step(&mut store, &instance, memory, input, entry) {
             Err(_) => (1, Vec::new()),
             Ok(None) => (2, Vec::new()),
             Ok(Some(reply)) if reply.len() > reply_bytes_max as usize => (3, Vec::new()),
@@ -123,9 +124,15 @@ impl Auditor {
 }
 
 /// Calls `alloc` and the entry. None where one of them points outside the memory.
-fn step(store: &mut Store<()>, instance: &Instance, memory: Memory, input: &[u8]) -> wasmtime::Result<Option<Vec<u8>>> {
+fn step(
+    store: &mut Store<()>,
+    instance: &Instance,
+    memory: Memory,
+    input: &[u8],
+    entry: &str,
+) -> wasmtime::Result<Option<Vec<u8>>> {
     let alloc = instance.get_typed_func::<u32, u32>(&mut *store, "alloc").unwrap();
-    let entry = instance.get_typed_func::<(u32, u32), u64>(&mut *store, "step").unwrap();
+    let entry = instance.get_typed_func::<(u32, u32), u64>(&mut *store, entry).unwrap();
     let len = u32::try_from(input.len()).unwrap();
     let ptr = alloc.call(&mut *store, len)?;
     if memory.write(&mut *store, ptr as usize, input).is_err() {
@@ -144,7 +151,7 @@ fn unpack(packed: u64) -> (usize, usize) {
 fn call_guest(mut caller: Caller<'_, Auditor>, at: u32) -> i32 {
     let memory = caller.get_export("memory").unwrap().into_memory().unwrap();
     let at = at as usize;
-    let record: [u8; 72] = memory.data(&caller)[at..at + 72].try_into().unwrap();
+    let record: [u8; 80] = memory.data(&caller)[at..at + 80].try_into().unwrap();
     let number = |offset: usize| u32::from_le_bytes(record[offset..offset + 4].try_into().unwrap());
     let bytes = |offset: usize| {
         let ptr = number(offset) as usize;
@@ -160,8 +167,9 @@ fn call_guest(mut caller: Caller<'_, Auditor>, at: u32) -> i32 {
     if word == Word::Fails {
         return 4;
     }
-    let module = auditor.compiled.entry(digest).or_insert_with(|| Module::new(&engine, code).unwrap()).clone();
-    let (end, fuel, stack, reply) = auditor.run(&module, &input, counters, number(60));
+    let entry = if number(64) == 1 { "run" } else { "step" };
+    let module = auditor.compiled.entry((digest, entry)).or_insert_with(|| Module::new(&engine, code).unwrap()).clone();
+    let (end, fuel, stack, reply) = auditor.run(&module, &input, counters, number(60), entry);
     if end == 0 {
         let alloc = caller.get_export("alloc").unwrap().into_func().unwrap();
         let alloc = alloc.typed::<u32, u32>(&caller).unwrap();
@@ -169,7 +177,7 @@ fn call_guest(mut caller: Caller<'_, Auditor>, at: u32) -> i32 {
         let ptr = alloc.call(&mut caller, len).unwrap();
         memory.write(&mut caller, ptr as usize, &reply).unwrap();
         let ptr = if word == Word::Reply { ptr + 1 } else { ptr };
-        memory.write(&mut caller, at + 64, &[ptr.to_le_bytes(), len.to_le_bytes()].concat()).unwrap();
+        memory.write(&mut caller, at + 68, &[ptr.to_le_bytes(), len.to_le_bytes()].concat()).unwrap();
     }
     let fuel = fuel + i64::from(word == Word::Fuel);
     memory.write(&mut caller, at + 48, &[&fuel.to_le_bytes()[..], &stack.to_le_bytes()].concat()).unwrap();

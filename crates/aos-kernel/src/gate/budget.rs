@@ -6,7 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use aos_air::cbor::{CborError, Problem, Reader, write};
+use aos_air::cbor::{CborError, Reader, write};
 use aos_air::def;
 
 use super::spend::{DIMENSIONS, limits};
@@ -117,11 +117,8 @@ impl Budget {
         let mut reader = Reader::strict(bytes);
         reader.array_of(3)?;
         let (spent, reserved) = (Spend::read(&mut reader)?, Spend::read(&mut reader)?);
-        let blocked = match reader.rest() {
-            [0xf4] => false,
-            [0xf5] => true,
-            _ => return Err(Reader::error(reader.offset(), Problem::Type)),
-        };
+        let blocked = reader.bool()?;
+        reader.end()?;
         Ok(Self { spent, reserved, blocked })
     }
 }

@@ -138,8 +138,10 @@ pub fn check_expiry(grant: &def::Grant, logical_now_ns: u64) -> Result<(), Denie
 }
 
 /// Repeats a part of the params in a sentence, short and without characters that a terminal acts on.
+///
+/// Everything but printable ASCII is escaped, so that no table of Unicode, which grows, decides what a frame holds.
 fn quote(text: &str) -> String {
-    let mut quoted = format!("`{}`", text.escape_debug());
+    let mut quoted = format!("`{}`", text.escape_default());
     if quoted.len() > QUOTE_BYTES_MAX {
         quoted.truncate(quoted.floor_char_boundary(QUOTE_BYTES_MAX));
         quoted.push_str("…`");

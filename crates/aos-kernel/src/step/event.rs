@@ -5,28 +5,46 @@ use alloc::vec::Vec;
 
 use aos_air::abi::{Call, DomainEvent, Reply};
 use aos_air::cbor::write;
-use aos_air::hash::Purpose;
+use aos_air::hash::{Digest, Purpose};
+use aos_air::module::Entry;
 use aos_air::schema::{MismatchKind, Shape};
 
-use super::{Delivery, Step, Stop};
+use super::{Delivery, Step, Stop, Task};
 use crate::Machine;
+use crate::derived::{By, Derived};
 use crate::error::{Cause, Fault};
-use crate::frame::Derived;
-use crate::guest::{Allowance, CallError};
+use crate::guest::{Allowance, CallError, Trap};
 use crate::index::Bytes;
 use crate::input::Event;
 use crate::program::{Reducer, Route, check_given_key};
 use crate::state::{self, Cell};
 
 impl Step<'_> {
-    /// Hands an event to its reducers, in the manifest's order.
+    /// Hands an event to its reducers in the manifest's order, then to the instances that wait for it, then starts plans.
     pub(super) fn handle(&mut self, machine: &mut Machine<'_>, event: &Delivery) -> Result<(), Stop> {
         let program = self.program;
         let shape = program.schema_at(event.schema).shape.clone();
         for route in program.routes(event.schema) {
             self.deliver(machine, route, &shape, &event.value, event.key.as_deref(), event.ordinal)?;
         }
-        Ok(())
+        self.wake(machine, event)?;
+        self.start_plans(event)
+    }
+
+    /// Hands an answer to the reducer that asked for the effect.
+    pub(super) fn answer(
+        &mut self,
+        machine: &mut Machine<'_>,
+        reducer: &str,
+        key: Option<&[u8]>,
+        value: &[u8],
+        ordinal: u64,
+    ) -> Result<(), Stop> {
+        // A reducer that the manifest in force no longer has takes no answer.
+        let Some(reducer) = self.program.reducer_named(reducer) else { return Ok(()) };
+        self.scratch.event.clear();
+        self.scratch.event.extend_from_slice(value);
+        self.call_reducer(machine, reducer, key, ordinal)
     }
 
     /// Calls one reducer with one event and takes in its answer.
@@ -45,39 +63,41 @@ impl Step<'_> {
         let key = route
             .key(reducer, shape, value, given_key, program.limits())
             .map_err(|problem| fail(Cause::from(&problem), ""))?;
-        if self.calls >= program.limits().calls_per_frame_max {
-            return Err(fail(Cause::CallsPerFrame, ""));
+        self.scratch.event.clear();
+        route.wrap(value, &mut self.scratch.event);
+        self.call_reducer(machine, reducer, key, ordinal)
+    }
+
+    /// Calls a reducer with the event in `scratch`, which is its own or an arm of it.
+    fn call_reducer(
+        &mut self,
+        machine: &mut Machine<'_>,
+        reducer: &Reducer,
+        key: Option<&[u8]>,
+        ordinal: u64,
+    ) -> Result<(), Stop> {
+        if self.calls >= self.program.limits().calls_per_frame_max {
+            return Err(Self::failed(Cause::CallsPerFrame, Some(reducer.index), ordinal, ""));
         }
         self.calls += 1;
         let cell_key = state::cell_key(&reducer.cells, &reducer.name, key);
-        let before = match self.cells.get(&cell_key) {
-            Some(changed) => changed.clone(),
-            None => self.index.value(machine.blobs, &cell_key)?,
-        };
-        let reply = self.call(machine, route, reducer, before.as_deref(), value, key, ordinal)?;
+        let before = self.record(machine, &cell_key)?;
+        let reply = self.call(machine, reducer, before.as_deref(), key, ordinal)?;
         let after = self.next_state(reducer, key, reply.state.as_deref(), ordinal)?;
-        self.cells.insert(cell_key, after);
-        self.raise(reducer, reply, ordinal)
+        self.set(cell_key, after);
+        self.follow(machine, reducer, key, reply, ordinal)
     }
 
     /// Calls the module and reads its envelope.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call, used once")]
     fn call(
         &mut self,
         machine: &mut Machine<'_>,
-        route: &Route,
         reducer: &Reducer,
         cell: Option<&[u8]>,
-        value: &[u8],
         key: Option<&[u8]>,
         ordinal: u64,
     ) -> Result<Reply, Stop> {
         let fail = |cause| Self::failed(cause, Some(reducer.index), ordinal, "");
-        let limits = self.program.limits();
-        let left = limits.fuel_per_frame_max.saturating_sub(self.fuel_used);
-        let fuel = limits.fuel_per_call_max.min(left);
-        self.scratch.event.clear();
-        route.wrap(value, &mut self.scratch.event);
         let context = reducer.context.then(|| self.context(reducer, key));
         let cell = cell.map(Cell::decode).transpose().map_err(Fault::Record)?;
         let call = Call {
@@ -89,21 +109,35 @@ impl Step<'_> {
         };
         self.scratch.call.clear();
         call.encode(&mut self.scratch.call);
-        let allowance = Allowance { fuel, reply_bytes: limits.reply_bytes_max };
-        match machine.guest.call(&reducer.wasm, &self.scratch.call, allowance, &mut self.scratch.reply) {
-            Ok(used) => self.fuel_used += used,
-            Err(CallError::Fault(fault)) => return Err(fault.into()),
-            Err(CallError::Failed { trap, fuel_used }) => {
-                self.fuel_used += fuel_used;
-                let cause =
-                    if trap == crate::guest::Trap::Fuel && fuel == left { Cause::FuelPerFrame } else { trap.into() };
-                return Err(fail(cause));
-            }
-        }
+        self.run_module(machine, &reducer.wasm, Entry::Reducer)?.map_err(fail)?;
         let reply = Reply::decode(&self.scratch.reply).map_err(|_| fail(Cause::ReplyForm))?;
         match reply.error {
             Some(why) => Err(Self::failed(Cause::Refused, Some(reducer.index), ordinal, &why)),
             None => Ok(reply),
+        }
+    }
+
+    /// Runs a module on what is in `scratch`, under the fuel that the frame has left.
+    pub(super) fn run_module(
+        &mut self,
+        machine: &mut Machine<'_>,
+        module: &Digest,
+        entry: Entry,
+    ) -> Result<Result<(), Cause>, Fault> {
+        let limits = self.program.limits();
+        let left = limits.fuel_per_frame_max.saturating_sub(self.fuel_used);
+        let fuel = limits.fuel_per_call_max.min(left);
+        let allowance = Allowance { fuel, reply_bytes: limits.reply_bytes_max };
+        match machine.guest.call(module, entry, &self.scratch.call, allowance, &mut self.scratch.reply) {
+            Ok(used) => {
+                self.fuel_used += used;
+                Ok(Ok(()))
+            }
+            Err(CallError::Fault(fault)) => Err(fault.into()),
+            Err(CallError::Failed { trap, fuel_used }) => {
+                self.fuel_used += fuel_used;
+                Ok(Err(if trap == Trap::Fuel && fuel == left { Cause::FuelPerFrame } else { trap.into() }))
+            }
         }
     }
 
@@ -125,15 +159,19 @@ impl Step<'_> {
         Ok(Some(Cell { schema: reducer.state_schema, reducer: &reducer.name, key, state: &state }.encode()))
     }
 
-    /// Queues the events of a reply, and records them and the annotation.
-    fn raise(&mut self, reducer: &Reducer, reply: Reply, cause: u64) -> Result<(), Stop> {
+    /// Takes in what a reply says beyond the state: annotation, events, effects, in this order.
+    fn follow(
+        &mut self,
+        machine: &mut Machine<'_>,
+        reducer: &Reducer,
+        key: Option<&[u8]>,
+        reply: Reply,
+        cause: u64,
+    ) -> Result<(), Stop> {
         let limits = self.program.limits();
         let fail = |cause_of, place: &str| Self::failed(cause_of, Some(reducer.index), cause, place);
         if reply.effects.len() as u64 > limits.effects_per_call_max {
             return Err(fail(Cause::EffectsPerCall, ""));
-        }
-        if let Some(effect) = reply.effects.first() {
-            return Err(fail(Cause::EffectSlot, effect.cap_slot.as_deref().unwrap_or(&effect.kind)));
         }
         if reply.domain_events.len() as u64 > limits.events_per_call_max {
             return Err(fail(Cause::EventsPerCall, ""));
@@ -145,21 +183,23 @@ impl Step<'_> {
                 MismatchKind::TooLarge => fail(Cause::FrameBytes, ""),
                 _ => fail(Cause::Annotation, &mismatch.pointer),
             })?;
-            self.count_derived(value.len(), reducer, cause)?;
-            self.derived.push(Derived::Annotation { cause, reducer: reducer.index, value: value.into_owned() });
+            self.count_derived(value.len(), Some(reducer.index), cause)?;
+            self.tell(Derived::Annotation { cause, reducer: reducer.index, value: value.into_owned() });
         }
         for event in reply.domain_events {
-            self.raise_one(reducer, event, cause)?;
+            let (schema, event) = self.check_event(reducer, event, cause)?;
+            self.raise(schema, event, By::Handling(cause), cause, Some(reducer.index))?;
+        }
+        for effect in reply.effects {
+            self.ask_for_reducer(machine, reducer, key, effect, cause)?;
         }
         Ok(())
     }
 
-    fn raise_one(&mut self, reducer: &Reducer, event: DomainEvent, cause: u64) -> Result<(), Stop> {
+    /// Checks an event that a reducer raises, and puts its value into canonical form.
+    fn check_event(&self, reducer: &Reducer, event: DomainEvent, cause: u64) -> Result<(usize, Event), Stop> {
         let limits = self.program.limits();
         let fail = |cause_of, place: &str| Self::failed(cause_of, Some(reducer.index), cause, place);
-        if self.events >= limits.events_per_frame_max {
-            return Err(fail(Cause::EventsPerFrame, ""));
-        }
         let (schema, known) =
             self.program.schema(&event.schema).ok_or_else(|| fail(Cause::EventSchema, &event.schema))?;
         let canonical = known.shape.canonical(&event.value, limits.event_bytes_max);
@@ -171,20 +211,35 @@ impl Step<'_> {
             Cow::Borrowed(_) => event.value,
             Cow::Owned(canonical) => canonical,
         };
-        self.count_derived(value.len(), reducer, cause)?;
         check_given_key(event.key.as_deref(), limits).map_err(|problem| fail(Cause::from(&problem), ""))?;
+        Ok((schema, Event { schema: event.schema, value, key: event.key }))
+    }
+
+    /// Records an event and queues it.
+    pub(super) fn raise(
+        &mut self,
+        schema: usize,
+        event: Event,
+        by: By,
+        cause: u64,
+        reducer: Option<u64>,
+    ) -> Result<(), Stop> {
+        if self.events >= self.program.limits().events_per_frame_max {
+            return Err(Self::failed(Cause::EventsPerFrame, reducer, cause, ""));
+        }
+        self.count_derived(event.value.len(), reducer, cause)?;
         self.events += 1;
-        let recorded = Event { schema: event.schema, value: value.clone(), key: event.key.clone() };
-        self.derived.push(Derived::Event { cause, event: recorded });
-        self.queue.push_back(Delivery { ordinal: self.events, schema, value, key: event.key });
+        let (value, key) = (event.value.clone(), event.key.clone());
+        self.tell(Derived::Event { by, event });
+        self.queue(self.blamed.clone(), Task::Event(Delivery { ordinal: self.events, schema, value, key }));
         Ok(())
     }
 
     /// Counts bytes that the frame will hold, so that it fails before they are all in memory.
-    fn count_derived(&mut self, bytes: usize, reducer: &Reducer, cause: u64) -> Result<(), Stop> {
+    pub(super) fn count_derived(&mut self, bytes: usize, reducer: Option<u64>, cause: u64) -> Result<(), Stop> {
         self.derived_bytes += bytes as u64;
         if self.derived_bytes > self.program.limits().frame_bytes_max {
-            return Err(Self::failed(Cause::FrameBytes, Some(reducer.index), cause, ""));
+            return Err(Self::failed(Cause::FrameBytes, reducer, cause, ""));
         }
         Ok(())
     }

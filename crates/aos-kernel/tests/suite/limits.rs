@@ -13,7 +13,7 @@ fn at_the_limit_and_one_past_it() {
     let nested = |outer: u64, inner: u64| {
         let body = match acts(&many(inner)).body {
             aos_kernel::input::Body::Event(event) => event.value,
-            aos_kernel::input::Body::Message { .. } => panic!(),
+            other => panic!("{other:?}"),
         };
         vec![Act::Raise("test/Script@1".into(), body.into(), None); usize::try_from(outer).unwrap()]
     };
@@ -25,7 +25,7 @@ fn at_the_limit_and_one_past_it() {
         (r#""events_per_frame_max": 5"#, nested(2, 2), "limit.events_per_frame"),
         (r#""calls_per_frame_max": 4"#, many(3), "ok"),
         (r#""calls_per_frame_max": 3"#, many(3), "limit.calls_per_frame"),
-        (r#""effects_per_call_max": 2"#, vec![Act::Effects(2)], "cap.slot_unbound"),
+        (r#""effects_per_call_max": 2"#, vec![Act::Effects(2)], "effect.undeclared"),
         (r#""effects_per_call_max": 2"#, vec![Act::Effects(3)], "limit.effects_per_call"),
         (r#""fuel_per_call_max": 10"#, vec![Act::Burn(9)], "ok"),
         (r#""fuel_per_call_max": 10"#, vec![Act::Burn(10)], "guest.fuel"),

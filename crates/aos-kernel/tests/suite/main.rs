@@ -7,14 +7,24 @@
 )]
 
 mod admit;
+mod approvals;
+mod budgets;
 mod bundle;
 #[path = "../../src/cases.rs"]
 mod cases;
+mod clerk;
+mod effects;
 mod gate;
 mod golden;
 mod limits;
+mod micro;
+mod outside;
+mod plan_ends;
+mod plans;
 mod receipt;
+mod receipts;
 mod replay;
+mod site;
 mod support;
 mod transaction;
 mod vectors;

@@ -169,6 +169,7 @@ fn a_fault_stops_the_world_before_anything_is_written() {
         fn call(
             &mut self,
             module: &aos_air::hash::Digest,
+            _: aos_air::module::Entry,
             _: &[u8],
             _: aos_kernel::guest::Allowance,
             _: &mut Vec<u8>,

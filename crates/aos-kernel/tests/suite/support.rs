@@ -6,6 +6,7 @@ use aos_air::abi::{Call, DomainEvent, Reply};
 use aos_air::cbor;
 use aos_air::hash::Digest;
 use aos_air::limits::Limits;
+use aos_air::module::Entry;
 use aos_air::validate::{self, Checked, Manifest, Source};
 use aos_kernel::blobs::BlobFault;
 use aos_kernel::error::Refusal;
@@ -131,6 +132,7 @@ impl Guest for Native {
     fn call(
         &mut self,
         module: &Digest,
+        _: Entry,
         input: &[u8],
         allowance: Allowance,
         output: &mut Vec<u8>,
@@ -243,10 +245,10 @@ pub fn manifest(limits: &str) -> Checked<Manifest> {
     validate::load(&[source], &|name| Some(wasm(name.as_str()))).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
-/// A world under test, with its blobs and the blocks that it has sealed.
-pub struct Bench {
+/// A world under test, with its guest, its blobs and the blocks that it has sealed.
+pub struct Bench<G = Native> {
     pub world: World,
-    pub native: Native,
+    pub native: G,
     pub blobs: BTreeMap<Digest, Vec<u8>>,
     pub blocks: Vec<Sealed>,
     pub now_ns: u64,
@@ -257,18 +259,29 @@ pub const START_NS: u64 = 1_700_000_000_000_000_000;
 
 impl Bench {
     pub fn new(limits: &str) -> Self {
-        let manifest = manifest(limits);
+        Self::of(manifest(limits), EffectMode::Live, Native::default())
+    }
+
+    pub fn tally(&self, reducer: &str, key: Option<&str>) -> Option<Tally> {
+        let key = key.map(|key| cbor::to_vec(key).unwrap());
+        let cell = self.world.cell(&self.blobs, reducer, key.as_deref()).unwrap()?;
+        Some(cbor::from_slice(&cell.state).unwrap())
+    }
+}
+
+impl<G: Guest> Bench<G> {
+    pub fn of(manifest: Checked<Manifest>, effect_mode: EffectMode, native: G) -> Self {
         let genesis = Genesis {
             executor: EXECUTOR,
             manifest: manifest.hash(),
             limits: Limits::default(),
-            effect_mode: EffectMode::Live,
+            effect_mode,
             created_ns: START_NS,
             nonce: [7; 32],
         };
         let (world, sealed) = World::create(genesis, manifest).unwrap();
         let blobs = sealed.blobs.iter().cloned().collect();
-        Self { world, native: Native::default(), blobs, blocks: vec![sealed], now_ns: START_NS }
+        Self { world, native, blobs, blocks: vec![sealed], now_ns: START_NS }
     }
 
     pub fn begin(&mut self) {
@@ -300,12 +313,6 @@ impl Bench {
         self.blobs.extend(sealed.blobs.iter().cloned());
         self.blocks.push(sealed.clone());
         sealed
-    }
-
-    pub fn tally(&self, reducer: &str, key: Option<&str>) -> Option<Tally> {
-        let key = key.map(|key| cbor::to_vec(key).unwrap());
-        let cell = self.world.cell(&self.blobs, reducer, key.as_deref()).unwrap()?;
-        Some(cbor::from_slice(&cell.state).unwrap())
     }
 }
 

@@ -1,8 +1,9 @@
 //! One transaction: order, atomicity, routing, keys, and what a failure leaves behind.
 
 use aos_air::cbor;
+use aos_kernel::derived::{By, Derived};
 use aos_kernel::error::Cause;
-use aos_kernel::frame::{Derived, Frame};
+use aos_kernel::frame::Frame;
 use aos_kernel::input::{Actor, Body, Input};
 
 use crate::support::{Act, Added, Bench, KEYED, Keyed, SCRIPT, Tally, acts, added, event, raise, with_id, with_key};
@@ -26,10 +27,11 @@ fn derived_events_are_routed_in_the_same_frame_in_the_order_raised() {
         .derived
         .iter()
         .map(|derived| match derived {
-            Derived::Event { cause, event } => format!("{cause} {}", event.schema),
+            Derived::Event { by: By::Handling(cause), event } => format!("{cause} {}", event.schema),
             Derived::Annotation { cause, reducer, value } => {
                 format!("{cause} reducer {reducer}: {}", cbor::from_slice::<String>(value).unwrap())
             }
+            other => panic!("{other:?}"),
         })
         .collect();
     insta::assert_debug_snapshot!(story, @r#"
@@ -63,7 +65,7 @@ fn a_failure_anywhere_undoes_every_cell_and_keeps_the_ledger() {
         (vec![raise("test/Added@1", &Added { name: "a".into(), n: 1 }, Some("b"))], Cause::KeyConflict, ""),
         (vec![Act::Raise("test/Tick@1".into(), vec![0xf6].into(), Some(vec![0x05].into()))], Cause::KeyType, ""),
         (vec![Act::Raise("test/Tick@1".into(), vec![0xf6].into(), Some(vec![0xff].into()))], Cause::KeyType, ""),
-        (vec![Act::Effects(1)], Cause::EffectSlot, "clock"),
+        (vec![Act::Effects(1)], Cause::EffectKind, "timer.set"),
         (vec![raise("test/Added@1", &Added { name: "a".into(), n: u64::MAX }, None)], Cause::Trap, ""),
     ];
     for (number, (last, cause, place)) in failing.into_iter().enumerate() {

@@ -7,6 +7,7 @@ use aos_air::cbor;
 use aos_host::driver::{Answer, DriveError, Driver, Options, replay_history};
 use aos_host::store::{MemoryStore, Read};
 use aos_host::wasm::Strategy;
+use aos_kernel::derived::{By, Derived};
 use aos_kernel::frame::Frame;
 use aos_kernel::id::{BlockHash, StateRoot};
 use aos_kernel::input::Input;
@@ -115,7 +116,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             raising(COUNTER_EVENT, cbor::to_vec(&Count::Reset).unwrap()),
             "limit.events_per_frame",
         ),
-        ("it wants an effect", replying(&Reply { effects: vec![effect], ..Reply::default() }), "cap.slot_unbound"),
+        ("it wants an effect", replying(&Reply { effects: vec![effect], ..Reply::default() }), "effect.undeclared"),
         (
             "it annotates without saying so",
             replying(&Reply { annotation: Some(vec![0xf6]), ..Reply::default() }),
@@ -196,7 +197,7 @@ fn what_a_guest_raises_is_in_the_frame() {
             .derived
             .iter()
             .map(|derived| match derived {
-                aos_kernel::frame::Derived::Event { cause: 0, event } => (event.schema.as_str(), event.value.clone()),
+                Derived::Event { by: By::Handling(0), event } => (event.schema.as_str(), event.value.clone()),
                 other => panic!("{other:?}"),
             })
             .collect();
