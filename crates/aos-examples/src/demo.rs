@@ -49,6 +49,12 @@ pub fn choose<'a>(demos: &'a [Demo], word: &str) -> Result<&'a Demo, RunError> {
     let found = demos.iter().find(|demo| demo.slug == word || Some(demo.number) == number);
     found.ok_or_else(|| RunError::DemoUnknown {
         word: word.to_owned(),
-        nearest: diag::nearest(word, demos.iter().map(|demo| demo.slug.as_str())).map(str::to_owned),
+        nearest: nearest(demos, word).map(str::to_owned),
     })
+}
+
+/// Returns the slug that is spelled almost so, else the first that has the word in it.
+fn nearest<'a>(demos: &'a [Demo], word: &str) -> Option<&'a str> {
+    let slugs = || demos.iter().map(|demo| demo.slug.as_str());
+    diag::nearest(word, slugs()).or_else(|| slugs().find(|slug| slug.contains(word)))
 }

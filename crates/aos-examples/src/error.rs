@@ -1,10 +1,14 @@
 //! What can keep a demo from running, and the exit code that goes with it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use aos_air::diag::Findings;
+use aos_host::adapter::http::RootRefused;
 use aos_host::build::BuildError;
 use aos_host::driver::DriveError;
+use aos_host::keys::KeyError;
+use aos_host::keys::vault::VaultError;
 use aos_host::store;
 use aos_host::wasm::{CodeCacheError, EngineError};
 use aos_kernel::error::Fault;
@@ -46,13 +50,44 @@ pub enum RunError {
         /// Where the replay ended.
         found: String,
     },
+    /// The file that says how a demo's services behave is wrong.
+    #[error("{}: {source}", path.display())]
+    Play {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The demo's server cannot have a port.
+    #[error("the demo's server cannot listen on {}", port.map_or("loopback".into(), |port| format!("port {port} of loopback")))]
+    Port {
+        /// The port that the worlds of the data folder know; any would do for a new folder.
+        port: Option<u16>,
+        /// Why.
+        source: io::Error,
+    },
+    /// The environment names a protocol that no language model speaks here.
+    #[error("`{word}` is no protocol of a language model")]
+    LlmProtocol {
+        /// What it says.
+        word: String,
+    },
+    /// The keys of the data folder cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The vault of the data folder cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The HTTP adapter cannot be set up.
+    #[error(transparent)]
+    Http(#[from] RootRefused),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -69,6 +104,12 @@ impl RunError {
             Self::Drive(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Replay { .. } => "replay.divergence",
+            Self::Play { .. } => "demo.server",
+            Self::Port { .. } => "demo.port",
+            Self::LlmProtocol { .. } => "demo.llm_protocol",
+            Self::Keys(error) => error.code(),
+            Self::Vault(error) => error.code(),
+            Self::Http(error) => error.code(),
             Self::Io { .. } => "file.io",
         }
     }
@@ -78,14 +119,24 @@ impl RunError {
         match self {
             Self::DemoUnknown { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
             Self::DemoUnknown { nearest: None, .. } => Some("run without a demo to see the list".into()),
+            Self::Port { port: Some(_), .. } => {
+                Some("the worlds of this data folder know that port: free it, or use another folder".into())
+            }
+            Self::LlmProtocol { .. } => Some("set AOS_LLM_PROTOCOL to `openai` or `anthropic`, or not at all".into()),
             _ => None,
         }
+    }
+
+    /// Makes the error of a path that cannot be read or written.
+    pub fn io(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { path: path.clone(), source }
     }
 
     /// Returns the exit code: 1 no, 2 usage or a wrong file, 3 environment, 4 damaged world.
     pub fn exit(&self) -> u8 {
         match self {
-            Self::DemoUnknown { .. } | Self::Findings(_) | Self::Drive(DriveError::Modules(_)) => 2,
+            Self::DemoUnknown { .. } | Self::Findings(_) | Self::Drive(DriveError::Modules(_)) | Self::Play { .. } => 2,
             Self::Drive(DriveError::Fault(fault) | DriveError::At { fault, .. }) => fault_exit(fault),
             Self::Drive(DriveError::Store(error)) | Self::Store(error) => {
                 if error.is_damage() {
@@ -94,9 +145,11 @@ impl RunError {
                     3
                 }
             }
-            Self::Drive(DriveError::Head { .. }) | Self::Replay { .. } => 4,
+            Self::Drive(DriveError::Head { .. } | DriveError::Unverified(_)) | Self::Replay { .. } => 4,
             Self::Drive(DriveError::Clock | DriveError::Entropy(_) | DriveError::Stopped) => 3,
+            Self::Drive(DriveError::Keys(_) | DriveError::Dispatch(_)) => 3,
             Self::Build(_) | Self::Engine(_) | Self::CodeCache(_) | Self::Io { .. } => 3,
+            Self::Port { .. } | Self::LlmProtocol { .. } | Self::Keys(_) | Self::Vault(_) | Self::Http(_) => 3,
         }
     }
 }

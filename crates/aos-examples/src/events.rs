@@ -1,28 +1,46 @@
-//! The event file of a demo: a JSON list of `{"event", "value", "key"?, "id"?}`, values in either lens.
+//! The event file of a demo: a JSON list of what happens to its world, in order.
 //!
-//! An event that does not fit its schema is a finding with its place, and then nothing is sent.
-
-use std::path::Path;
+//! `{"event", "value", "key"?, "id"?}` is an event, its value in either lens; `{"wait": "quiet"}` lets everything come back
+//! that is outside; `{"approve": grant}` lets what waits for approval under a grant go. An event that does not fit its
+//! schema is a finding with its place, and then nothing is sent.
 
 use aos_air::def::Kind;
 use aos_air::diag::Findings;
 use aos_air::schema::Shape;
-use aos_air::text::{At, Document, Rule, suggest};
+use aos_air::text::{At, Document, Rule, Source, suggest};
 use aos_air::validate::{Checked, Manifest, Schema};
-use aos_host::load;
 use aos_kernel::input::{Actor, Body, Event, Input};
 
-/// Reads the inputs of an event file. Each gets an id, its own or its place in the file, so that a second run changes nothing.
-pub fn read(path: &Path, manifest: &Checked<Manifest>) -> Result<Vec<Input>, Findings> {
-    let source = load::file(path)?;
-    let document = Document::parse(&source)?;
-    let inputs = document.read(|at| at.list(|at| input(at, manifest)));
-    inputs.map(|inputs| inputs.into_iter().zip(1_u64..).map(with_id).collect())
+/// Something that is done to a world.
+pub enum Act {
+    /// An event is sent.
+    Send(Input),
+    /// What is outside comes back first.
+    Wait,
+    /// What waits under a grant is approved.
+    Approve(String),
 }
 
-fn with_id((mut input, place): (Input, u64)) -> Input {
-    input.id.get_or_insert_with(|| place.to_string().into_bytes());
-    input
+/// Reads an event file. Each event gets an id, its own or its number in the file, so that a second run changes nothing.
+pub fn read(source: &Source, manifest: &Checked<Manifest>) -> Result<Vec<Act>, Findings> {
+    let document = Document::parse(source)?;
+    let mut acts = document.read(|at| at.list(|at| act(at, manifest)))?;
+    let sent = acts.iter_mut().filter_map(|act| if let Act::Send(input) = act { Some(input) } else { None });
+    for (input, number) in sent.zip(1_u64..) {
+        input.id.get_or_insert_with(|| number.to_string().into_bytes());
+    }
+    Ok(acts)
+}
+
+fn act(at: &At<'_>, manifest: &Checked<Manifest>) -> Option<Act> {
+    let mut object = at.object()?;
+    let act = match (object.optional("wait"), object.optional("approve")) {
+        (Some(wait), None) => wait.word(&[("quiet", ())]).map(|()| Act::Wait),
+        (None, Some(grant)) => grant.identifier().map(Act::Approve),
+        _ => return input(at, manifest).map(Act::Send),
+    };
+    object.finish();
+    act
 }
 
 fn input(at: &At<'_>, manifest: &Checked<Manifest>) -> Option<Input> {

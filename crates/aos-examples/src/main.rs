@@ -1,4 +1,4 @@
-//! The ladder's runner: builds a demo's reducer, runs its world on its events, and replays it.
+//! The ladder's runner: builds a demo's reducer, runs its world on its events against its services, and replays it.
 //!
 //! Parses, calls, prints; what happens to a world happens in `aos-host`. Read next: `run.rs`, then `out.rs`.
 #![forbid(unsafe_code)]
@@ -6,8 +6,12 @@
 mod demo;
 mod error;
 mod events;
+mod llm;
+mod node;
 mod out;
 mod run;
+mod server;
+mod story;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -66,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what was asked for; returns 0, or 1 where an input was refused.
+/// Does what was asked for; returns 0, or 1 where an input was refused or an effect has no answer.
 fn work(arguments: &Arguments, output: &mut Output) -> Result<u8, RunError> {
     let demos = demo::find(&arguments.examples)?;
     let chosen: Vec<&Demo> = match arguments.demo.as_deref() {
@@ -78,15 +82,19 @@ fn work(arguments: &Arguments, output: &mut Output) -> Result<u8, RunError> {
         Some(word) => vec![demo::choose(&demos, word)?],
     };
     let mut exit = 0;
-    for demo in chosen {
+    for (place, demo) in chosen.into_iter().enumerate() {
         let options = run::Options {
             force_build: arguments.force_build,
             data: arguments.data.as_deref(),
             record: arguments.record.as_deref(),
         };
         let story = run::run(demo, &options, output)?;
-        if !story.happened.refused.is_empty() {
+        let unanswered = story.open.iter().any(|(.., standing)| *standing == run::UNANSWERED);
+        if !story.happened.refused.is_empty() || unanswered {
             exit = 1;
+        }
+        if place > 0 {
+            output.gap()?;
         }
         output.story(demo, &story)?;
     }

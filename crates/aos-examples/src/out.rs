@@ -1,5 +1,6 @@
 //! What a user sees: data on stdout, everything else on stderr; the same fields for people and for programs.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use aos_host::driver::Opened;
 use crate::demo::Demo;
 use crate::error::RunError;
 use crate::run::{Failed, Story};
+use crate::story::Entry;
 
 /// Where words go.
 pub struct Output {
@@ -55,6 +57,11 @@ impl Output {
     pub fn story(&self, demo: &Demo, story: &Story) -> Result<(), RunError> {
         let lines = if self.json { object(demo, story) } else { words(demo, story) };
         self.line(&lines)
+    }
+
+    /// Sets two stories apart, for people.
+    pub fn gap(&self) -> Result<(), RunError> {
+        if self.json { Ok(()) } else { self.line("") }
     }
 
     /// Says what opening an earlier world found.
@@ -124,6 +131,11 @@ fn object(demo: &Demo, story: &Story) -> String {
         .iter()
         .map(|(event, code, message)| json!({"event": event, "code": code, "message": message}))
         .collect();
+    let open: Vec<Value> = story
+        .open
+        .iter()
+        .map(|(kind, grant, standing)| json!({"kind": kind, "grant": grant, "standing": standing}))
+        .collect();
     json!({
         "demo": demo.slug,
         "number": demo.number,
@@ -132,15 +144,23 @@ fn object(demo: &Demo, story: &Story) -> String {
         "state_root": story.state_root.to_string(),
         "state": state,
         "frames": story.height.0,
-        "receipts": 0,
+        "receipts": story.receipts,
         "replay": "identical",
         "world": story.world.to_string(),
         "events": story.happened.applied,
         "known": story.happened.known,
         "failed": failed,
         "refused": refused,
+        "story": story.entries.iter().map(entry_object).collect::<Value>(),
+        "server": story.server,
+        "open": open,
     })
     .to_string()
+}
+
+fn entry_object(Entry { height, what, more, .. }: &Entry) -> Value {
+    let head = [("height".to_owned(), json!(height.0)), ("what".to_owned(), json!(what))];
+    Value::Object(head.into_iter().chain(more.clone()).collect())
 }
 
 fn failed_object(failed: &Failed) -> Value {
@@ -158,20 +178,77 @@ fn words(demo: &Demo, story: &Story) -> String {
     lines.push(format!("  events      {} applied{known}, {} derived", story.happened.applied, story.happened.derived));
     for failed in &story.happened.failed {
         let place = if failed.place.is_empty() { String::new() } else { format!(": {}", failed.place) };
-        lines.push(format!("  failed      event {} at height {}: {}{place}", failed.event, failed.height, failed.code));
+        let what = failed.event.map_or_else(|| "an answer".into(), |event| format!("event {event}"));
+        lines.push(format!("  failed      {what} at height {}: {}{place}", failed.height, failed.code));
     }
     for (event, code, message) in &story.happened.refused {
         lines.push(format!("  refused     event {event}: {code}: {message}"));
     }
+    // Where nothing goes out, the events say it all.
+    if story.receipts > 0 {
+        lines.extend([String::new(), "  frame".into()]);
+        lines.extend(told(&story.entries));
+        lines.push(String::new());
+    }
+    lines.extend(performed(&story.server));
+    for (kind, grant, standing) in &story.open {
+        lines.push(format!("  open        {kind} (grant {grant}) {standing}"));
+    }
     for (reducer, state) in &story.state {
-        lines.push(format!("  state       {reducer} {state}"));
+        lines.extend(state_lines(reducer, state));
     }
     lines.push(format!("  height      {}", story.height));
     lines.push(format!("  head        {}", story.head));
     lines.push(format!("  state root  {}", story.state_root));
     lines.push(format!(
-        "  replay      identical: {} frames again from the genesis, same head, same state root",
-        story.height
+        "  replay      identical: {} frames again from the genesis, same head, same state root{}",
+        story.height,
+        if story.receipts > 0 { ", and nobody was asked" } else { "" }
     ));
     lines.join("\n")
+}
+
+/// Tells what happened: a line for each thing, with what followed from it in the same frame.
+fn told(entries: &[Entry]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    // The line of each entry.
+    let mut places: Vec<usize> = Vec::new();
+    let mut height = None;
+    for Entry { height: at, what, words, told_with, .. } in entries {
+        let place = told_with.and_then(|other| places.get(other).copied());
+        if let Some(line) = place.and_then(|place| lines.get_mut(place)) {
+            line.push_str(&format!(" → {what} {words}"));
+        } else {
+            let shown = if height == Some(*at) { String::new() } else { at.to_string() };
+            height = Some(*at);
+            lines.push(format!("  {shown:>5}  {what:<8}  {words}"));
+        }
+        places.push(place.unwrap_or(lines.len().saturating_sub(1)));
+    }
+    lines
+}
+
+/// Tells what the demo's server has done, a line for each method.
+fn performed(server: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut methods: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (what, count) in server {
+        let (method, path) = what.split_once(' ').unwrap_or(("", what));
+        let times = if *count == 1 { String::new() } else { format!(" ({count} times)") };
+        methods.entry(method).or_default().push(format!("{path}{times}"));
+    }
+    methods.into_iter().map(|(method, paths)| format!("  served      {method} {}", paths.join(", "))).collect()
+}
+
+/// Writes a reducer's state: on one line, or a line for each element where there are several.
+fn state_lines(reducer: &str, state: &Value) -> Vec<String> {
+    let elements: Vec<String> = match state {
+        Value::Array(elements) => elements.iter().map(Value::to_string).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
+        _ => Vec::new(),
+    };
+    if elements.len() < 2 {
+        return vec![format!("  state       {reducer} {state}")];
+    }
+    let head = format!("  state       {reducer}");
+    [head].into_iter().chain(elements.into_iter().map(|element| format!("              {element}"))).collect()
 }

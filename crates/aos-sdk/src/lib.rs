@@ -1,8 +1,9 @@
-//! What a reducer's author writes against: plain serde types, one trait, one macro. Free of `std`.
+//! What the author of a reducer or a pure module writes against: plain serde types, a trait and a macro for each. Free
+//! of `std`.
 //!
-//! Lives here: [`Reducer`], what a step sees and asks for ([`Step`]), and on wasm32 the exports, the allocator and the
-//! panic handler. Never here: a clock, an import, the host; a reducer is a function of state and event.
-//! Read next: `step.rs`, then the counter in `examples/00-counter/reducer`.
+//! Lives here: [`Reducer`] with what a step sees and asks for ([`Step`]), [`Pure`], and on wasm32 the exports, the
+//! allocator and the panic handler. Never here: a clock, an import, the host; a reducer is a function of state and event.
+//! Read next: `step.rs`, `effects.rs`, then the counter in `examples/00-counter/reducer`.
 //!
 //! ```
 //! use aos_sdk::{Failed, Next, Reducer, Step, reducer};
@@ -43,18 +44,24 @@
 extern crate alloc;
 
 mod call;
+mod effects;
+mod pure;
 mod step;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
-pub use call::answer;
+pub use call::{answer, answer_pure};
+pub use effects::{BlobGetResult, BlobPutResult, EffectError, EffectFailed, EffectStatus, Hash, TimerFired};
+pub use pure::{Pure, PureContext};
+/// A byte string: the schema type `bytes`.
+pub use serde_bytes::ByteBuf as Bytes;
 pub use step::{Context, Step};
 
 #[doc(hidden)]
 #[cfg(target_arch = "wasm32")]
-pub use wasm::step as exported_step;
+pub use wasm::{run as exported_run, step as exported_step};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,15 +1,18 @@
-//! A reducer that uses everything a step offers, called through its exact bytes.
+//! A reducer that uses everything a step offers, and a pure module, called through their exact bytes.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use aos_air::abi::{Call, DomainEvent, Effect, Reply};
+use aos_air::abi::{Call, DomainEvent, Effect, PureCall, PureReply, Reply};
 use aos_air::cbor::to_vec;
 use serde::{Deserialize, Serialize};
 
-use crate::{Failed, Next, Reducer, Step, answer};
+use crate::{
+    Bytes, EffectError, EffectFailed, EffectStatus, Failed, Hash, Next, Pure, PureContext, Reducer, Step, TimerFired,
+    answer, answer_pure,
+};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Account {
@@ -162,4 +165,85 @@ fn a_native_test_sees_what_was_raised() {
     assert_eq!(step.reply().domain_events.len(), 2);
     assert_eq!(step.context(), Ok(None));
     assert_eq!(step.key::<u64>(), Ok(None));
+}
+
+#[test]
+fn micro_effects_have_the_parameters_of_their_schemas() {
+    let mut step = Step::default();
+    step.set_timer(105, Some("tea")).expect("canonical").cap_slot = Some("clock".into());
+    step.put_blob(b"hi").expect("canonical");
+    step.get_blob(Hash([7; 32]), 9).expect("canonical");
+    let asked: Vec<(&str, &[u8])> =
+        step.reply().effects.iter().map(|effect| (effect.kind.as_str(), effect.params.as_slice())).collect();
+    let hash = [&b"\x68blob_ref\x58\x20"[..], &[7; 32]].concat();
+    let get = [b"\xa2", &hash[..], b"\x6ainline_max\x09"].concat();
+    assert_eq!(
+        asked,
+        [
+            ("timer.set", &b"\xa2\x63key\x63tea\x6ddeliver_at_ns\x18\x69"[..]),
+            ("blob.put", b"\xa2\x65bytes\x42hi\x68blob_ref\xf6"),
+            ("blob.get", &get[..]),
+        ]
+    );
+    assert_eq!(step.reply().effects[0].cap_slot.as_deref(), Some("clock"));
+}
+
+#[test]
+fn answers_decode_as_the_kernel_writes_them() {
+    let (intent_id, error) = (Hash([1; 32]), EffectError { code: "a.b".into(), message: "no".into(), retriable: true });
+    let fired =
+        TimerFired { intent_id, idempotency_key: None, deliver_at_ns: 1, delivered_at_ns: 2, key: Some("k".into()) };
+    let failed = EffectFailed {
+        intent_id,
+        idempotency_key: Some("i".into()),
+        kind: "timer.set".into(),
+        status: EffectStatus::InDoubt,
+        error: Some(error),
+    };
+    let text = to_vec(&failed).expect("canonical");
+    assert!(text.windows(9).any(|bytes| bytes == b"\x68in_doubt"), "{text:x?}");
+    assert_eq!(aos_air::cbor::from_slice::<TimerFired>(&to_vec(&fired).expect("canonical")), Ok(fired));
+    assert_eq!(aos_air::cbor::from_slice::<EffectFailed>(&text), Ok(failed));
+    assert_eq!(to_vec(&intent_id), Ok([&[0x58, 32][..], &[1; 32]].concat()));
+}
+
+/// Divides, and tells at which height where it is told.
+struct Halve;
+
+impl Pure for Halve {
+    type Input = u64;
+    type Output = (u64, Option<u64>, Bytes);
+
+    fn run(input: u64, context: Option<PureContext>) -> Result<Self::Output, Failed> {
+        if input % 2 == 1 {
+            return Err(Failed("odd"));
+        }
+        Ok((input / 2, context.map(|context| context.journal_height), Bytes::from([1])))
+    }
+}
+
+#[test]
+fn a_pure_module_answers_with_its_output_or_why_there_is_none() {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        logical_now_ns: u64,
+        journal_height: u64,
+        manifest_hash: &'a serde_bytes::Bytes,
+        module: &'a str,
+    }
+    let manifest_hash = serde_bytes::Bytes::new(&[7; 32]);
+    let context = Written { logical_now_ns: 5, journal_height: 3, manifest_hash, module: "bank/Halve@1" };
+    let context = to_vec(&context).expect("canonical");
+    let run = |input: &[u8], context| {
+        let mut envelope = Vec::new();
+        PureCall { input, context }.encode(&mut envelope);
+        answer_pure::<Halve>(&envelope).map(|reply| PureReply::decode(&reply).expect("a reply"))
+    };
+    let output = |bytes: &[u8]| Ok(PureReply::Output(bytes.to_vec()));
+    assert_eq!(run(&[8], None), output(&[0x83, 4, 0xf6, 0x41, 1]));
+    assert_eq!(run(&[8], Some(&context)), output(&[0x83, 4, 3, 0x41, 1]));
+    assert_eq!(run(&[7], None), Err(Failed("odd")));
+    assert_eq!(run(b"\x61a", None), Err(Failed("the input does not decode")));
+    assert_eq!(run(&[8], Some(&[0xa0])), Err(Failed("the context is of another type")));
+    assert_eq!(answer_pure::<Halve>(&[0xa0]), Err(Failed("the call's envelope does not decode")));
 }

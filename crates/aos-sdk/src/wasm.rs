@@ -1,4 +1,4 @@
-//! The guest's side of the ABI on wasm32: `alloc`, the body of `step`, the allocator, the panic handler.
+//! The guest's side of the ABI on wasm32: `alloc`, the bodies of `step` and `run`, the allocator, the panic handler.
 //!
 //! The only unsafe code of this crate. Memory is fresh for every call, so nothing is ever freed, and a panic is a
 //! trap. Never here: what is decoded and answered; see `call.rs`.
@@ -9,7 +9,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::{Reducer, call};
+use crate::{Pure, Reducer, call};
 
 /// Bytes of a page of WebAssembly memory.
 const PAGE_BYTES: usize = 65_536;
@@ -28,7 +28,22 @@ extern "C" fn alloc(len: usize) -> usize {
 pub unsafe fn step<R: Reducer>(ptr: usize, len: usize) -> u64 {
     // SAFETY: the caller's promise. A pointer made from a number is what the ABI passes.
     let input = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(ptr), len) };
-    let reply = call::answer::<R>(input).unwrap_or_else(call::refusal).leak();
+    packed(call::answer::<R>(input).unwrap_or_else(call::refusal))
+}
+
+/// Answers one call of a pure module, as [`step`] does for a reducer.
+///
+/// # Safety
+/// As [`step`].
+pub unsafe fn run<P: Pure>(ptr: usize, len: usize) -> u64 {
+    // SAFETY: the caller's promise. A pointer made from a number is what the ABI passes.
+    let input = unsafe { core::slice::from_raw_parts(core::ptr::with_exposed_provenance(ptr), len) };
+    packed(call::answer_pure::<P>(input).unwrap_or_else(call::pure_refusal))
+}
+
+/// Leaves a reply in memory and says where.
+fn packed(reply: Vec<u8>) -> u64 {
+    let reply = reply.leak();
     (reply.as_ptr().addr() as u64) << 32 | reply.len() as u64
 }
 

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod ladder;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod recorded;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Ladder, Ran, always, run, run_with};
 
 /// The fields of a demo's line, in order. The first nine are what the README promises; others may follow.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 17] = [
     "demo",
     "number",
     "height",
@@ -22,6 +22,9 @@ const FIELDS: [&str; 14] = [
     "known",
     "failed",
     "refused",
+    "story",
+    "server",
+    "open",
 ];
 
 fn fields(line: &Value) -> Vec<&str> {
@@ -122,9 +125,10 @@ fn a_word_that_is_no_demo_gets_a_suggestion() {
     let unknown = run(["countr"]);
     assert_eq!((unknown.exit, unknown.stdout.as_str()), (2, ""));
     assert_eq!(unknown.stderr, "error[demo.unknown]: there is no demo `countr`\n  help: did you mean `counter`?\n");
+    assert!(run(["fetch"]).stderr.ends_with("did you mean `fetch-notify`?\n"));
     assert_eq!(
-        run(["7"]).stderr,
-        "error[demo.unknown]: there is no demo `7`\n  help: run without a demo to see the list\n"
+        run(["77"]).stderr,
+        "error[demo.unknown]: there is no demo `77`\n  help: run without a demo to see the list\n"
     );
     let object: Value = serde_json::from_str(&run(["countr", "--json"]).stderr).unwrap();
     let message = "there is no demo `countr`";

@@ -34,12 +34,23 @@ pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Ran {
 }
 
 pub fn run_with<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, change: impl FnOnce(&mut Command)) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aos-examples"));
-    command.args(arguments).env("AOS_CACHE_DIR", cache()).env_remove("RUST_LOG").stdin(Stdio::null());
+    let mut command = command(arguments);
     change(&mut command);
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { exit: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Makes a command that runs the runner, whatever the environment of the tests says.
+pub fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aos-examples"));
+    command.args(arguments).env("AOS_CACHE_DIR", cache()).stdin(Stdio::null());
+    for variable in
+        ["RUST_LOG", "AOS_LLM_API_KEY", "AOS_LLM_PROTOCOL", "AOS_LLM_BASE_URL", "AOS_LLM_MODEL", "AOS_VAULT_KEY"]
+    {
+        command.env_remove(variable);
+    }
+    command
 }
 
 impl Ran {
@@ -57,28 +68,41 @@ impl Ran {
     }
 }
 
-/// A folder with one demo in it, the counter, which may be changed, and a place for data.
-pub struct Ladder(TempDir);
+/// A folder with one demo in it, which may be changed, and a place for data.
+pub struct Ladder {
+    folder: TempDir,
+    name: &'static str,
+}
 
 impl Ladder {
-    /// Copies the counter; its reducer is the ladder's own.
+    /// Copies the counter.
     pub fn counter() -> Self {
-        let ladder = Self(TempDir::new().unwrap());
-        let (from, to) = (examples().join("00-counter"), ladder.demo());
-        fs::create_dir_all(to.join("air")).unwrap();
-        for file in ["README.md", "events.json", "air/counter.air.json"] {
-            fs::copy(from.join(file), to.join(file)).unwrap();
+        Self::of("00-counter")
+    }
+
+    /// Copies a demo; its reducer is the ladder's own.
+    pub fn of(name: &'static str) -> Self {
+        let ladder = Self { folder: TempDir::new().unwrap(), name };
+        let (from, to) = (examples().join(name), ladder.demo());
+        for folder in ["", "air"] {
+            fs::create_dir_all(to.join(folder)).unwrap();
+            for entry in fs::read_dir(from.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() {
+                    fs::copy(&path, to.join(folder).join(path.file_name().unwrap())).unwrap();
+                }
+            }
         }
         std::os::unix::fs::symlink(from.join("reducer").canonicalize().unwrap(), to.join("reducer")).unwrap();
         ladder
     }
 
     pub fn demo(&self) -> PathBuf {
-        self.0.path().join("examples/00-counter")
+        self.folder.path().join("examples").join(self.name)
     }
 
     pub fn data(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.folder.path().join("data")
     }
 
     pub fn store(&self) -> PathBuf {
@@ -116,8 +140,9 @@ impl Ladder {
 
     /// Runs the demo with these arguments behind its name.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        let folder = self.0.path().join("examples");
-        run(["--examples", folder.to_str().unwrap(), "counter"].iter().chain(arguments))
+        let folder = self.folder.path().join("examples");
+        let slug = self.name.split_once('-').unwrap().1;
+        run(["--examples", folder.to_str().unwrap(), slug].iter().chain(arguments))
     }
 
     /// Runs the demo on the data folder, as JSON.
