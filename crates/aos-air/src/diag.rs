@@ -56,6 +56,19 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Findings(pub Vec<Finding>);
 
+impl Findings {
+    /// Sorts findings into the order in which a reader meets them, each once.
+    pub(crate) fn in_order(mut findings: Vec<Finding>) -> Self {
+        let order = |finding: &Finding| {
+            let Place { file, pointer, line, column } = finding.place.clone();
+            (file, line, column, pointer, finding.code, finding.message.clone())
+        };
+        findings.sort_by_cached_key(order);
+        findings.dedup();
+        Self(findings)
+    }
+}
+
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, finding) in self.0.iter().enumerate() {

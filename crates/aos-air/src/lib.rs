@@ -28,6 +28,8 @@ pub mod module;
 #[cfg(feature = "language")]
 pub mod name;
 #[cfg(feature = "language")]
+pub mod patch;
+#[cfg(feature = "language")]
 pub mod plan;
 #[cfg(feature = "language")]
 pub mod policy;

@@ -80,6 +80,11 @@ pub fn find(kind: Kind, name: &Name) -> Option<(Digest, &'static Definition)> {
     Some((entry.hash?, &entry.definition))
 }
 
+/// Tells whether effects of a kind are built in: those of `sys/<kind>@1`.
+pub fn is_effect(kind: &str) -> bool {
+    Name::parse(&format!("sys/{kind}@1")).is_ok_and(|name| find(Kind::Effect, &name).is_some())
+}
+
 /// Finds a built-in schema.
 pub fn schema(name: &Name) -> Option<&'static Schema> {
     library().ok()?.schema(name).map(|schema| &**schema)

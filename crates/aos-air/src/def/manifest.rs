@@ -264,7 +264,7 @@ fn read_routing(at: &At<'_>) -> Option<(Vec<EventRoute>, Vec<Inbox>)> {
     Some((given(events)?.unwrap_or_default(), given(inboxes)?.unwrap_or_default()))
 }
 
-fn read_defaults(at: &At<'_>) -> Option<(Option<Name>, Vec<Grant>)> {
+pub(super) fn read_defaults(at: &At<'_>) -> Option<(Option<Name>, Vec<Grant>)> {
     let mut object = at.object()?;
     let policy = object.optional("policy").map(|at| at.name());
     let grants = object.optional("cap_grants").map(|at| at.list(Grant::read));
@@ -281,13 +281,13 @@ impl Listed {
         Some(Self { name: name?, hash: given(hash)? })
     }
 
-    fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         Members::default().with("name", &self.name).maybe("hash", self.hash).into()
     }
 }
 
 impl EventRoute {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let event = object.required("event").and_then(|at| at.name());
         let reducer = object.required("reducer").and_then(|at| at.name());
@@ -296,7 +296,7 @@ impl EventRoute {
         Some(Self { event: event?, reducer: reducer?, key_field: given(key_field)? })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         Members::default()
             .with("event", &self.event)
             .with("reducer", &self.reducer)
@@ -306,7 +306,7 @@ impl EventRoute {
 }
 
 impl Inbox {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let source = object.required("source").and_then(|at| at.words());
         let reducer = object.required("reducer").and_then(|at| at.name());
@@ -314,13 +314,13 @@ impl Inbox {
         Some(Self { source: source?, reducer: reducer? })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         Members::default().with("source", self.source.as_str()).with("reducer", &self.reducer).into()
     }
 }
 
 impl Trigger {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let event = object.required("event").and_then(|at| at.name());
         let plan = object.required("plan").and_then(|at| at.name());
@@ -329,7 +329,7 @@ impl Trigger {
         Some(Self { event: event?, plan: plan?, correlate_by: given(correlate_by)? })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         Members::default()
             .with("event", &self.event)
             .with("plan", &self.plan)
@@ -339,7 +339,7 @@ impl Trigger {
 }
 
 impl Grant {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let name = object.required("name").and_then(|at| at.identifier());
         let cap = object.required("cap").and_then(|at| at.name());
@@ -358,7 +358,7 @@ impl Grant {
         })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         Members::default()
             .with("name", self.name.as_str())
             .with("cap", &self.cap)
@@ -371,7 +371,7 @@ impl Grant {
 }
 
 impl Budget {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(crate) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let calls = object.optional("calls").map(|at| at.nat());
         let tokens = object.optional("tokens").map(|at| at.nat());
@@ -381,7 +381,7 @@ impl Budget {
         Some(Self { calls: given(calls)?, tokens: given(tokens)?, cents: given(cents)?, bytes: given(bytes)? })
     }
 
-    fn to_json(self) -> Json {
+    pub(crate) fn to_json(self) -> Json {
         Members::default()
             .maybe("calls", self.calls)
             .maybe("tokens", self.tokens)
@@ -391,7 +391,7 @@ impl Budget {
     }
 }
 
-fn read_binding(module: &str, at: &At<'_>) -> Option<(Name, BTreeMap<String, String>)> {
+pub(super) fn read_binding(module: &str, at: &At<'_>) -> Option<(Name, BTreeMap<String, String>)> {
     let Ok(module) = Name::parse(module) else {
         return at.refuse(Rule::NameForm, format!("`{module}` is not a name"));
     };
@@ -403,12 +403,12 @@ fn read_binding(module: &str, at: &At<'_>) -> Option<(Name, BTreeMap<String, Str
     Some((module, slots?.into_iter().collect()))
 }
 
-fn binding_json(slots: &BTreeMap<String, String>) -> Json {
+pub(super) fn binding_json(slots: &BTreeMap<String, String>) -> Json {
     Json::one("slots", Json::object(slots.iter().map(|(slot, grant)| (slot.as_str(), grant.as_str().into()))))
 }
 
 impl Trust {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let adapters = object.optional("adapters").map(|at| at.list(AdapterKey::read));
         let principals = object.optional("principals").map(|at| at.list(Principal::read));
@@ -421,7 +421,7 @@ impl Trust {
         })
     }
 
-    fn to_json(&self) -> Members {
+    pub(super) fn to_json(&self) -> Members {
         Members::default()
             .list("adapters", self.adapters.iter().map(AdapterKey::to_json))
             .list("principals", self.principals.iter().map(Principal::to_json))
@@ -490,7 +490,7 @@ impl HostKey {
 }
 
 impl Governance {
-    fn read(at: &At<'_>) -> Option<Self> {
+    pub(super) fn read(at: &At<'_>) -> Option<Self> {
         let mut object = at.object()?;
         let approvals = object.required("approvals").and_then(|at| at.nat());
         let solo = object.required("solo").and_then(|at| at.bool());
@@ -498,7 +498,7 @@ impl Governance {
         Some(Self { approvals: approvals?, solo: solo? })
     }
 
-    fn to_json(self) -> Json {
+    pub(super) fn to_json(self) -> Json {
         Members::default().with("approvals", self.approvals).with("solo", self.solo).into()
     }
 }

@@ -4,6 +4,7 @@
 //! fields absent, literals tagged, hashes and large integers as texts. Its hash is the digest of the node.
 //! Never here: whether what a definition names exists; see `validate/`.
 
+mod block;
 mod cap;
 mod effect;
 mod kind;
@@ -19,6 +20,7 @@ mod secret;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use block::{Block, BlockName};
 pub use cap::Cap;
 pub use effect::{Effect, Scope};
 pub use kind::Kind;
@@ -30,8 +32,8 @@ pub use manifest::{
 pub use migration::Migration;
 pub use module::{Abi, Module, Reducer};
 pub use node::NodeError;
+pub(crate) use node::canonical as canonical_json;
 pub(crate) use node::decode as decode_json;
-#[cfg(test)]
 pub(crate) use node::encode as encode_json;
 pub use plan::{Edge, Op, Plan, Step};
 pub use policy::{Body, Decision, Origin, Policy, Rule, When};

@@ -37,10 +37,16 @@ impl NodeError {
     }
 }
 
-/// Encodes normal JSON.
-pub(crate) fn encode(json: &Json) -> Result<Vec<u8>, NodeError> {
+/// Encodes normal JSON of any size; none if it holds a number that is no integer.
+pub(crate) fn canonical(json: &Json) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    write_json(json, &mut out).ok_or(NodeError::Form)?;
+    write_json(json, &mut out)?;
+    Some(out)
+}
+
+/// Encodes normal JSON as a node.
+pub(crate) fn encode(json: &Json) -> Result<Vec<u8>, NodeError> {
+    let out = canonical(json).ok_or(NodeError::Form)?;
     let fits = out.len() <= DOCUMENT_BYTES_MAX;
     if !fits || cbor::check(&out).is_err() { Err(NodeError::Size) } else { Ok(out) }
 }

@@ -23,7 +23,7 @@ use crate::text::Rule;
 /// The annotation that names a policy.
 const ID: &str = "id";
 /// The annotation of a permit that only holds once somebody approves, with the one value that it may have.
-pub(super) const APPROVAL: &str = "approval";
+pub(crate) const APPROVAL: &str = "approval";
 /// See [`APPROVAL`].
 pub(super) const REQUIRED: &str = "required";
 /// The annotation that is for people.

@@ -17,7 +17,7 @@ mod value;
 
 use alloc::vec::Vec;
 
-pub(crate) use check::{entities, read, validate};
+pub(crate) use check::{APPROVAL, entities, read, validate};
 pub(crate) use decide::Grant;
 pub use decide::{APPROVER, Decision, Left, Parked, Policies, Principal, Recursion, Request, Verdict};
 pub use schema::{DECIDE, Effect, TypeTooLarge, schema};

@@ -176,6 +176,26 @@ pub enum Rule {
     Governance,
     /// A migration that does not fit its reducer.
     Migration,
+    /// A patch of another manifest than the one it is applied to.
+    PatchBase,
+    /// An operation of a patch that does not exist, or that does nothing.
+    PatchOperation,
+    /// A definition in a patch that is not the one its operation is about.
+    PatchNode,
+    /// What an operation replaces or removes is not what it says.
+    PatchPreHash,
+    /// What an operation changes or removes is not there.
+    PatchUnknown,
+    /// What an operation adds is there already.
+    PatchExists,
+    /// What an operation removes is still used.
+    PatchStillUsed,
+    /// Two operations of a patch change the same thing.
+    PatchTwice,
+    /// A budget that changes without `set_budget`.
+    PatchBudget,
+    /// Something that the patch does not name would change with it.
+    PatchIncomplete,
 }
 
 impl Rule {
@@ -267,6 +287,16 @@ impl Rule {
             Self::LimitRange => "limit.range",
             Self::Governance => "governance.unmet",
             Self::Migration => "migration.unfit",
+            Self::PatchBase => "patch.base",
+            Self::PatchOperation => "patch.operation",
+            Self::PatchNode => "patch.node",
+            Self::PatchPreHash => "patch.pre_hash",
+            Self::PatchUnknown => "patch.unknown",
+            Self::PatchExists => "patch.exists",
+            Self::PatchStillUsed => "patch.still_used",
+            Self::PatchTwice => "patch.twice",
+            Self::PatchBudget => "patch.budget",
+            Self::PatchIncomplete => "patch.incomplete",
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Unbuilt {
 }
 
 /// Documents that were read; [`Draft::check`] judges them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Draft {
     pub(super) definitions: Vec<(Definition, Origin)>,
     /// What could not be read: its kind and name as far as they are known.
@@ -38,7 +38,7 @@ pub struct Draft {
 impl Draft {
     /// Reads documents, each with one definition or a list of them. What is wrong is said by [`Draft::check`].
     pub fn read(sources: &[Source]) -> Self {
-        let mut draft = Self { definitions: Vec::new(), broken: Vec::new(), found: Found::default() };
+        let mut draft = Self::default();
         for source in sources {
             draft.read_source(source);
         }
@@ -65,8 +65,18 @@ impl Draft {
         }
     }
 
+    /// Takes a document that findings will point into, and returns its index.
+    pub(crate) fn document(&mut self, document: Document) -> usize {
+        self.found.document(document)
+    }
+
+    /// Takes a definition that was read from a document already.
+    pub(crate) fn insert(&mut self, definition: Definition, origin: Origin) {
+        self.definitions.push((definition, origin));
+    }
+
     /// Reads one definition; one with faults is kept in mind by its name only.
-    pub(super) fn read_definition(&mut self, json: &Json, origin: Origin) {
+    pub(crate) fn read_definition(&mut self, json: &Json, origin: Origin) {
         let report = Report::default();
         let read = Definition::read(&At::root(json, &report));
         match read {

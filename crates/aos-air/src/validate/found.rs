@@ -1,6 +1,6 @@
 //! Findings being collected, with the documents that they point into.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::diag::{Finding, Findings, Place};
@@ -78,13 +78,6 @@ impl Found {
 
     /// Ends collecting: everything in the order in which a reader meets it.
     pub fn into_findings(self) -> Findings {
-        let mut findings = self.findings;
-        let order = |finding: &Finding| {
-            let Place { file, pointer, line, column } = finding.place.clone();
-            (file, line, column, pointer, finding.code, finding.message.to_string())
-        };
-        findings.sort_by_cached_key(order);
-        findings.dedup();
-        Findings(findings)
+        Findings::in_order(self.findings)
     }
 }

@@ -27,9 +27,10 @@ mod types;
 
 pub use crate::text::Source;
 pub use draft::{Draft, Unbuilt};
+pub(crate) use found::Origin;
 pub use manifest::{Answer, Cap, Checked, Manifest, Module, PureModule, ReducerModule, Role, Route, Schema};
 pub use nodes::from_nodes;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, missing};
 
 use crate::diag::Findings;
 use crate::hash::Digest;

@@ -18,7 +18,7 @@ use crate::text::{Document, Json, Rule};
 /// # Errors
 /// What is wrong, with the hash of the node in the place of a file.
 pub fn from_nodes(manifest: &Digest, node: &dyn Fn(&Digest) -> Option<Vec<u8>>) -> Result<Checked<Manifest>, Findings> {
-    let mut draft = Draft { definitions: Vec::new(), broken: Vec::new(), found: Found::default() };
+    let mut draft = Draft::default();
     draft.read_node(manifest, "the manifest", node);
     let listed: Vec<(Kind, Name, Digest)> = match draft.definitions.first() {
         Some((Definition::Manifest(manifest), _)) => {

@@ -250,7 +250,7 @@ impl Table {
 }
 
 /// Returns the rule that a dangling reference to this kind breaks.
-pub(super) const fn missing(kind: Kind) -> Rule {
+pub(crate) const fn missing(kind: Kind) -> Rule {
     match kind {
         Kind::Schema => Rule::SchemaMissing,
         Kind::Module => Rule::ModuleMissing,

@@ -9,6 +9,8 @@ mod expressions;
 #[cfg(test)]
 mod json_schema;
 #[cfg(test)]
+mod patches;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod vectors;

@@ -50,7 +50,7 @@ fn every_kind_has_a_schema() {
     let mut expected: Vec<String> = Kind::ALL
         .iter()
         .map(|kind| kind.keyword())
-        .chain(["common", "document"])
+        .chain(["common", "document", "patch"])
         .map(|name| format!("{name}.schema.json"))
         .collect();
     expected.sort();

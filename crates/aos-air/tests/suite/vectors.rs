@@ -28,12 +28,14 @@ fn json(tree: &Tree) -> Json {
     parse(&tree.to_string()).unwrap_or_else(|errors| panic!("{tree}: {errors:?}"))
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+/// Reads hexadecimal digits.
+pub fn unhex(text: &str) -> Vec<u8> {
     let digit = |index: usize| u8::from_str_radix(&text[index..index + 2], 16).unwrap_or_else(|_| panic!("{text}"));
     (0..text.len()).step_by(2).map(digit).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Writes hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -212,7 +214,8 @@ struct BuiltIn {
     hash: String,
 }
 
-fn load_text(text: String) -> Result<Checked<Manifest>, aos_air::diag::Findings> {
+/// Loads a world whose modules have the hashes of the vectors.
+pub fn load_text(text: String) -> Result<Checked<Manifest>, aos_air::diag::Findings> {
     let file: Nodes = from_file("nodes.json");
     let wasm = |name: &Name| file.wasm.get(name.as_str()).and_then(|hash| hash.parse().ok());
     load(&[Source { file: "world.air.json".into(), text }], &wasm)
