@@ -131,9 +131,10 @@ pub fn run(demo: &Demo, options: &Options<'_>, output: &Output) -> Result<Story,
     let mut driver = open(store, &engine, start, output)?;
     let mut performance = Performance::begin(&mut driver, &mut node, keys)?;
     performance.play(demo, acts, output)?;
+    let last = performance.driver.disconnect(GRACE)?;
+    performance.take_all(last)?;
     let Performance { happened, teller, .. } = performance;
     let open = left_open(&driver)?;
-    driver.disconnect(GRACE)?;
     // From here on nothing can be asked any more: the replay needs nobody.
     let server = node.end();
     let (state, state_root, head) = (state(&driver)?, driver.snapshot()?, *driver.head());
@@ -169,9 +170,17 @@ impl<'a> Performance<'a> {
         let is_connected = keys.is_some();
         if let Some(keys) = keys {
             let dispatcher = node.dispatcher(driver.blobs())?;
-            driver.connect(dispatcher, keys)?;
+            let doubted = driver.connect(dispatcher, keys)?;
+            let mut performance = Self { driver, node, happened: Happened::default(), teller, is_connected };
+            // What a run before this one left in doubt is said first.
+            performance.take_all(doubted)?;
+            return Ok(performance);
         }
         Ok(Self { driver, node, happened: Happened::default(), teller, is_connected })
+    }
+
+    fn take_all(&mut self, answers: Vec<Answer>) -> Result<(), RunError> {
+        answers.into_iter().try_for_each(|answer| self.take(None, answer))
     }
 
     fn play(&mut self, demo: &Demo, acts: Vec<Act>, output: &Output) -> Result<(), RunError> {
@@ -228,9 +237,8 @@ impl<'a> Performance<'a> {
             if !is_outside && is_silent && due_ns.is_none_or(|due_ns| due_ns > latest_ns) {
                 break;
             }
-            for answer in self.driver.turn(TURN)? {
-                self.take(None, answer)?;
-            }
+            let answers = self.driver.turn(TURN)?;
+            self.take_all(answers)?;
         }
         Ok(())
     }
@@ -260,10 +268,8 @@ impl<'a> Performance<'a> {
             let body = Body::Decision(Signed { bytes: decision.encode(), signature });
             inputs.push(Input { actor: actor.clone(), id: None, body });
         }
-        for answer in self.driver.submit(inputs)? {
-            self.take(None, answer)?;
-        }
-        Ok(())
+        let answers = self.driver.submit(inputs)?;
+        self.take_all(answers)
     }
 }
 

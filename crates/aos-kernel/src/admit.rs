@@ -151,6 +151,7 @@ impl World {
         let route = self.program.inbox(actor).ok_or_else(unknown)?;
         let reducer = self.program.reducer(route);
         self.check_value(&reducer.event_schema, &reducer.event, value)?;
+        self.check_arm(route, value)?;
         self.check_key(route, &reducer.event, value, key)
     }
 
@@ -231,7 +232,22 @@ impl World {
             return Err(Refusal::Unrouted { schema: name.clone() });
         }
         self.check_value(name, &schema.shape, &event.value)?;
-        routes.iter().try_for_each(|route| self.check_key(route, &schema.shape, &event.value, event.key.as_deref()))
+        routes.iter().try_for_each(|route| {
+            self.check_arm(route, &event.value)?;
+            self.check_key(route, &schema.shape, &event.value, event.key.as_deref())
+        })
+    }
+
+    /// Refuses what would reach a reducer as the answer to an effect: that comes by a receipt alone.
+    fn check_arm(&self, route: &crate::program::Route, value: &[u8]) -> Result<(), Refusal> {
+        let reducer = self.program.reducer(route);
+        if reducer.answers.is_empty() {
+            return Ok(());
+        }
+        let mut event = alloc::vec::Vec::with_capacity(value.len() + 32);
+        route.wrap(value, &mut event);
+        let is_answer = reducer.answers.values().any(|answer| answer.has_arm_of(&event));
+        if is_answer { Err(Refusal::AnswerArm { reducer: reducer.name.clone() }) } else { Ok(()) }
     }
 
     fn check_value(&self, schema: &str, shape: &aos_air::schema::Shape, value: &[u8]) -> Result<(), Refusal> {

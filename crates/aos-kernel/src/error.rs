@@ -45,6 +45,12 @@ pub enum Refusal {
         /// Where and why.
         mismatch: Mismatch,
     },
+    /// The event would reach a reducer as the answer to an effect.
+    #[error("the event would reach reducer `{reducer}` as the answer to an effect")]
+    AnswerArm {
+        /// The reducer.
+        reducer: String,
+    },
     /// The value is larger than `event_bytes_max`.
     #[error("the value has {bytes} bytes, more than {limit}")]
     ValueBytes {
@@ -109,6 +115,7 @@ impl Refusal {
             Self::Unrouted { .. } => "event.unrouted",
             Self::InboxUnknown { .. } => "inbox.unknown",
             Self::Value { .. } => "event.value",
+            Self::AnswerArm { .. } => "event.answer_arm",
             Self::ValueBytes { .. } => "limit.event_bytes",
             Self::Key { problem, .. } => problem.code(),
             Self::ActorUnknown(_) => "actor.unknown",
@@ -133,6 +140,7 @@ impl Refusal {
             Self::Unrouted { .. } => "add a route for it to the manifest's `routing.events`".into(),
             Self::InboxUnknown { .. } => "add it to the manifest's `routing.inboxes`".into(),
             Self::Value { .. } => "change the value to fit its schema".into(),
+            Self::AnswerArm { .. } => "send it in another arm: answers come by signed receipts alone".into(),
             Self::Key { problem, .. } => problem.help().into(),
             Self::ActorUnknown(_) => "add the principal to the manifest's `trust.principals`".into(),
             Self::InputIdReused(_) => "use a new id for a new input".into(),

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use aos_air::built_in;
 use aos_air::cbor::{CborError, Problem, Reader, write};
 use aos_air::hash::{Digest, Purpose};
 use aos_air::plan::Status;
@@ -113,11 +114,14 @@ impl Class {
     /// Returns the class of an effect: fixed when it is asked for, by kind, method and what the grant says of the service.
     pub fn of(kind: &str, method: Option<&str>, honours_key: bool) -> Self {
         let adapter = adapter_of(kind);
-        let is_safe = match adapter {
-            "timer" | "blob" | "introspect" => true,
-            "http" => matches!(method, Some("GET" | "HEAD")),
-            _ => false,
-        };
+        // Of a kind that a world brings itself nobody knows it, whatever its adapter is called.
+        let is_ours = built_in::is_effect(kind);
+        let is_safe = is_ours
+            && match adapter {
+                "timer" | "blob" | "introspect" => true,
+                "http" => matches!(method, Some("GET" | "HEAD")),
+                _ => false,
+            };
         match (is_safe, honours_key) {
             (true, _) => Self::Safe,
             (false, true) => Self::Keyed,

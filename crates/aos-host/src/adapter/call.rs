@@ -10,6 +10,7 @@ use aos_air::hash::Digest;
 use aos_kernel::blobs::{BlobFault, Blobs};
 
 use super::Failed;
+use crate::dispatch::Elsewhere;
 use crate::keys::Secret;
 use crate::store::RECORD_BYTES_MAX;
 
@@ -76,6 +77,7 @@ pub struct Call<'a> {
     stored: BTreeMap<Digest, Vec<u8>>,
     stored_bytes: usize,
     shown: Vec<Secret>,
+    elsewhere: Option<&'a Elsewhere>,
 }
 
 impl<'a> Call<'a> {
@@ -87,7 +89,17 @@ impl<'a> Call<'a> {
         secrets: &'a dyn Secrets,
     ) -> Self {
         let stored = BTreeMap::new();
-        Self { deadline, tries: 0, cancellation, blobs, secrets, stored, stored_bytes: 0, shown: Vec::new() }
+        Self {
+            deadline,
+            tries: 0,
+            cancellation,
+            blobs,
+            secrets,
+            stored,
+            stored_bytes: 0,
+            shown: Vec::new(),
+            elsewhere: None,
+        }
     }
 
     /// Makes a try that follows on `tries` others.
@@ -95,6 +107,17 @@ impl<'a> Call<'a> {
     pub const fn after(mut self, tries: u32) -> Self {
         self.tries = tries;
         self
+    }
+
+    /// Lets policy judge where the effect may be sent on to.
+    pub(crate) fn judge(&mut self, elsewhere: Option<&'a Elsewhere>) {
+        self.elsewhere = elsewhere;
+    }
+
+    /// Returns whether policy lets the effect go on to another URL with this method, as if it had been asked for there.
+    /// Policy alone: the adapter asks the grant as well. Without a world around it, nothing is against it.
+    pub fn may_go_to(&self, url: &str, method: &str) -> bool {
+        self.elsewhere.is_none_or(|elsewhere| elsewhere.allows(url, method))
     }
 
     /// Runs `perform` with a call that has a minute, no blobs and no secrets: for tests of adapters.

@@ -75,6 +75,10 @@ pub(super) fn program(name: &'static str, folder: &Path) -> Command {
 }
 
 fn is_kept(variable: &str) -> bool {
+    // Keys of ours are not for the build scripts of a reducer's dependencies.
+    if variable.starts_with("AOS_") {
+        return false;
+    }
     let of_toolchain = variable.starts_with("CARGO") || variable.starts_with("RUST");
     !of_toolchain || variable != "RUSTUP_TOOLCHAIN" && KEPT.iter().any(|kept| variable.starts_with(kept))
 }

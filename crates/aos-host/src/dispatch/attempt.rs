@@ -61,6 +61,7 @@ fn perform(shared: &Shared, adapter: &dyn Adapter, attempt: &Try) -> Result<Answ
     let order = &attempt.order;
     let secrets = OrderSecrets { vault: shared.vault.as_deref(), order };
     let mut call = Call::new(attempt.deadline, &attempt.cancellation, &*shared.blobs, &secrets).after(attempt.before);
+    call.judge(order.elsewhere.as_ref());
     // What the adapter left half done stays its own: the call is taken apart, and its state is its own to guard.
     let result = catch_unwind(AssertUnwindSafe(|| adapter.perform(&order.effect, &mut call)));
     let (blobs, shown) = call.into_parts();

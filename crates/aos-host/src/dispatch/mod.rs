@@ -11,6 +11,7 @@ mod close;
 mod state;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use aos_air::schema::Shape;
 use aos_kernel::blobs::Blobs;
 use aos_kernel::id::WorldId;
 
-use crate::adapter::{Adapter, Effect, IntentId, Status};
+use crate::adapter::{Adapter, Cost, Effect, IntentId, Status};
 use crate::keys::{Signed, Signer, Vault};
 
 pub use close::in_doubt;
@@ -88,7 +89,54 @@ pub struct Order {
     /// The most bytes that the answer's payload may have.
     pub payload_bytes_max: usize,
     /// The secrets that the effect may use, by the names of the manifest's `defsecret`s.
-    pub secrets: Arc<BTreeMap<String, SecretBinding>>,
+    pub secrets: BTreeMap<String, SecretBinding>,
+    /// What the grant's budget limits. What was reserved there is for one try: when a try has cost some of it, there is no
+    /// further one.
+    pub limited: Limited,
+    /// Says whether policy lets the effect go on elsewhere; none where it cannot be sent elsewhere.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// Says whether policy lets an effect that was let out go to another URL, with another method.
+#[derive(Clone)]
+pub struct Elsewhere(Arc<Judge>);
+
+type Judge = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+impl Elsewhere {
+    /// Takes what judges a URL and a method.
+    pub fn new(judge: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(judge))
+    }
+
+    /// Returns whether the effect may go there.
+    pub fn allows(&self, url: &str, method: &str) -> bool {
+        (self.0)(url, method)
+    }
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Elsewhere")
+    }
+}
+
+/// The dimensions of a budget that are limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limited {
+    /// Tokens.
+    pub tokens: bool,
+    /// Cents.
+    pub cents: bool,
+    /// Bytes.
+    pub bytes: bool,
+}
+
+impl Limited {
+    /// Returns whether a cost lies in one of them.
+    pub(super) const fn holds(self, cost: Cost) -> bool {
+        self.tokens && cost.tokens > 0 || self.cents && cost.cents > 0 || self.bytes && cost.bytes > 0
+    }
 }
 
 /// How an effect ended.

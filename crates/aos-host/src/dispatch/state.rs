@@ -265,7 +265,8 @@ impl State {
             self.release(intent);
             return;
         }
-        if may_repeat && failed.retriable && !task.cancellation.is_cancelled() {
+        let is_paid = task.order.limited.holds(task.cost);
+        if may_repeat && failed.retriable && !is_paid && !task.cancellation.is_cancelled() {
             let again = Instant::now() + backoff(&self.options, task.tries);
             if task.begun.is_some_and(|begun| again < begun.deadline) {
                 tracing::debug!(%intent, code = %failed.code, tries = task.tries, "an effect is tried again");

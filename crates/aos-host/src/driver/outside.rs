@@ -10,19 +10,23 @@ use std::time::Duration;
 
 use aos_air::def::Definition;
 use aos_air::hash::Digest;
+use aos_air::policy::{self, Left};
+use aos_air::schema::Value;
 use aos_kernel::derived::{Derived, Verdict};
 use aos_kernel::error::{Fault, Refusal};
 use aos_kernel::frame::Frame;
+use aos_kernel::gate::secret;
 use aos_kernel::genesis::EffectMode;
 use aos_kernel::id::IntentId;
 use aos_kernel::input::{Actor, Body, Input, Signed};
-use aos_kernel::intent::{Class, Intent, Stage, adapter_of};
+use aos_kernel::intent::{Class, Intent, Origin, Stage, adapter_of};
+use aos_kernel::program::Program;
 use aos_kernel::receipt::Receipt;
 
 use super::{Answer, DriveError, Driver};
 use crate::adapter::Effect;
 use crate::adapter::timer::{self, Place, Timers};
-use crate::dispatch::{self, Dispatcher, Finished, Order, Rest, SecretBinding};
+use crate::dispatch::{self, Dispatcher, Elsewhere, Finished, Limited, Order, Rest, SecretBinding};
 use crate::keys::{Keys, Signer};
 use crate::store;
 
@@ -38,7 +42,6 @@ pub struct Outside {
     dispatcher: Option<Dispatcher>,
     keys: Arc<Keys>,
     timers: Timers,
-    secrets: Arc<BTreeMap<String, SecretBinding>>,
     /// What became open and was not dispatched yet, in order.
     fresh: Vec<IntentId>,
     /// What has ended and was not taken in yet, in the order of arrival.
@@ -67,7 +70,6 @@ impl Driver {
                 dispatcher: Some(dispatcher),
                 keys,
                 timers: Timers::default(),
-                secrets: Arc::new(secrets(driver)),
                 fresh: Vec::new(),
                 arrived: VecDeque::new(),
                 is_held: false,
@@ -283,6 +285,10 @@ impl Driver {
         let known = program.effect(&intent.kind).map(|effect| effect.receipt.clone());
         let receipt_bytes_max = usize::try_from(program.limits().receipt_bytes_max).unwrap_or(usize::MAX);
         let adapter = adapter_of(&intent.kind);
+        let (secrets, elsewhere) = (secrets(program, intent), self.elsewhere(intent)?);
+        let budget = program.grant(&intent.grant).and_then(|grant| grant.definition.budget).unwrap_or_default();
+        let limited =
+            Limited { tokens: budget.tokens.is_some(), cents: budget.cents.is_some(), bytes: budget.bytes.is_some() };
         let Some(outside) = &mut self.outside else { return Ok(()) };
         if adapter == timer::NAME {
             let place = Place { height: intent.height.0, ordinal: intent.ordinal };
@@ -292,8 +298,34 @@ impl Driver {
         }
         let (Some(receipt), Some(dispatcher)) = (known, &outside.dispatcher) else { return Ok(()) };
         let payload_bytes_max = receipt_bytes_max.saturating_sub(RECEIPT_BYTES + adapter.len());
-        let secrets = Arc::clone(&outside.secrets);
-        Ok(dispatcher.start(Order { effect, signer, receipt, payload_bytes_max, secrets })?)
+        Ok(dispatcher.start(Order { effect, signer, receipt, payload_bytes_max, secrets, limited, elsewhere })?)
+    }
+
+    /// Returns what judges where a server sends a request on to: the policies under which it is dispatched.
+    fn elsewhere(&self, intent: &Intent) -> Result<Option<Elsewhere>, DriveError> {
+        let program = self.world.program();
+        let params = program.effect(&intent.kind).and_then(|effect| effect.params.decode(&intent.params).ok());
+        let (Some(Value::Record(params)), "http.request") = (params, intent.kind.as_str()) else { return Ok(None) };
+        let budgets = self.world.budgets(&self.blobs)?;
+        let view = budgets.into_iter().find(|view| view.grant == intent.grant);
+        let left = view.and_then(|view| view.limit.map(|limit| view.budget.left(&limit))).unwrap_or_default();
+        let [calls, tokens, cents, bytes] = left;
+        let budget_left = Left { calls, tokens, cents, bytes };
+        let policies = program.manifest().policies().clone();
+        let (origin, kind, grant) = (intent.origin.clone(), intent.kind.clone(), intent.grant.clone());
+        let now_ns = self.world.logical_now_ns();
+        Ok(Some(Elsewhere::new(move |url: &str, method: &str| {
+            let mut params = params.clone();
+            params.insert("url".into(), Value::Text(url.into()));
+            params.insert("method".into(), Value::Text(method.into()));
+            let principal = match &origin {
+                Origin::Plan { plan, .. } => policy::Principal::Plan(plan),
+                Origin::Reducer { reducer, .. } => policy::Principal::Reducer(reducer),
+            };
+            let params = &Value::Record(params);
+            let request = policy::Request { principal, action: &kind, grant: &grant, params, now_ns, budget_left };
+            policies.decide(&request).is_ok_and(|decision| decision.verdict == policy::Verdict::Allow)
+        })))
     }
 
     /// Makes what an adapter sees of an intent, and finds the key that signs its receipt. None where no such key is held
@@ -335,16 +367,17 @@ fn input(finished: &Finished) -> Result<Input, DriveError> {
     Ok(Input { actor: Actor::Adapter(adapter), id: None, body: Body::Receipt(Signed { bytes: receipt, signature }) })
 }
 
-/// Reads where the manifest's secrets lie.
-fn secrets(driver: &Driver) -> BTreeMap<String, SecretBinding> {
-    let definitions = driver.world.program().manifest().definitions();
+/// Reads where the secrets lie that the manifest keeps for an intent's grant and plan, or for all.
+fn secrets(program: &Program, intent: &Intent) -> BTreeMap<String, SecretBinding> {
+    let plan = if let Origin::Plan { plan, .. } = &intent.origin { Some(plan.as_str()) } else { None };
+    let user = secret::User { grant: &intent.grant, plan };
     let binding = |(_, definition): (Digest, &Definition)| match definition {
-        Definition::Secret(secret) => {
+        Definition::Secret(secret) if user.may_use(secret) => {
             let binding =
                 SecretBinding { binding_id: secret.binding_id.clone(), expected_digest: secret.expected_digest };
             Some((secret.name.to_string(), binding))
         }
         _ => None,
     };
-    definitions.filter_map(binding).collect()
+    program.manifest().definitions().filter_map(binding).collect()
 }

@@ -12,7 +12,7 @@ use aos_air::def::Trust;
 use aos_air::hash::Digest;
 use aos_air::schema::Shape;
 use aos_host::adapter::{Adapter, Answer, Call, Class, Cost, Effect, Failed, IntentId, Status};
-use aos_host::dispatch::{Dispatcher, Finished, Options, Order, SecretBinding, StartError, in_doubt};
+use aos_host::dispatch::{Dispatcher, Finished, Limited, Options, Order, SecretBinding, StartError, in_doubt};
 use aos_host::keys::{Secret, Signed, Signer, Vault};
 use aos_kernel::gate::Spend;
 use aos_kernel::receipt::{Keys as TrustedKeys, Receipt};
@@ -134,7 +134,9 @@ pub fn order(adapter: &str, class: Class, number: u64, what: &str) -> Order {
         signer: signer(adapter),
         receipt: Arc::new(Shape::Text),
         payload_bytes_max: 1000,
-        secrets: Arc::default(),
+        secrets: BTreeMap::default(),
+        limited: Limited::default(),
+        elsewhere: None,
     }
 }
 
@@ -236,6 +238,27 @@ fn a_failure_that_stays_ends_when_the_time_is_over_and_not_later() {
     assert!(error(&finished, &signer("test")).retriable);
     assert!(adapter.tries(intent) > 3, "{}", adapter.tries(intent));
     assert!(begun.elapsed() < LONG / 2);
+}
+
+#[test]
+fn a_try_that_has_cost_what_the_budget_limits_is_the_last() {
+    // What was reserved is for one try: a second one could pass the limit.
+    let cases = [
+        (Limited::default(), 3),
+        (Limited { cents: true, bytes: true, ..Limited::default() }, 3),
+        (Limited { tokens: true, ..Limited::default() }, 1),
+    ];
+    for (number, (limited, tries)) in cases.into_iter().enumerate() {
+        let adapter = Scripted::new("test", 1);
+        let dispatcher = dispatcher(&[&adapter], quick());
+        let order = Order { limited, ..order("test", Class::Safe, number as u64, "retriable 3") };
+        let intent = order.effect.intent;
+        dispatcher.start(order).unwrap();
+        let finished = one(&dispatcher);
+        assert_eq!(adapter.tries(intent), tries, "{limited:?}");
+        let cost = said(&finished, &signer("test")).cost;
+        assert_eq!(cost.tokens, if tries == 1 { 1 } else { 2 }, "{limited:?}");
+    }
 }
 
 #[test]
@@ -419,7 +442,7 @@ fn a_secret_does_not_get_out_with_what_an_adapter_says() {
     let options = Options { deadline: Duration::from_millis(100), ..quick() };
     let dispatcher = Dispatcher::new([Arc::new(Talker) as _], Some(vault), nothing, options).unwrap();
     let binding = SecretBinding { binding_id: "demo".to_owned(), expected_digest: Some(intake.digest) };
-    let secrets = Arc::new(BTreeMap::from([("demo/Key@1".to_owned(), binding)]));
+    let secrets = BTreeMap::from([("demo/Key@1".to_owned(), binding)]);
     for (number, (what, status, code)) in [
         ("keep", Status::Ok, ""),
         ("answer", Status::InDoubt, "adapter.secret_leak"),
@@ -432,7 +455,7 @@ fn a_secret_does_not_get_out_with_what_an_adapter_says() {
     .into_iter()
     .enumerate()
     {
-        let secrets = Arc::clone(&secrets);
+        let secrets = secrets.clone();
         let class = if what == "again" { Class::Safe } else { Class::Once };
         let order = Order { secrets, ..order("talker", class, number as u64, what) };
         dispatcher.start(order).unwrap();
@@ -476,7 +499,7 @@ fn a_secret_that_is_not_what_the_manifest_expects_is_not_used() {
     let dispatcher = Dispatcher::new([Arc::new(Talker) as _], Some(Arc::clone(&vault)), nothing, quick()).unwrap();
     let start = |number, expected_digest| {
         let binding = SecretBinding { binding_id: "demo".to_owned(), expected_digest };
-        let secrets = Arc::new(BTreeMap::from([("demo/Key@1".to_owned(), binding)]));
+        let secrets = BTreeMap::from([("demo/Key@1".to_owned(), binding)]);
         dispatcher.start(Order { secrets, ..order("talker", Class::Once, number, "keep") }).unwrap();
         error(&one(&dispatcher), &signer("talker")).code
     };

@@ -60,7 +60,7 @@ impl Check<'_> {
 
 /// Reads an enforcer's answer: a `sys/CapVerdict@1` as a guest may write it.
 ///
-/// Where the verdict bounds a dimension, that is the worst case; else it is what the kernel itself knows, `known`.
+/// The worst case is what the verdict bounds and what the kernel itself knows, `known`: the larger where both do.
 ///
 /// # Errors
 /// The enforcer's own code and sentence, or `cap.enforcer` where it gives none, or its answer is no verdict.
@@ -70,7 +70,7 @@ pub fn verdict(answer: &[u8], known: WorstCase) -> Result<WorstCase, Denied> {
         let reserve = read::field(&verdict, "reserve");
         let bound = |dimension| reserve.and_then(|reserve| read::nat(reserve, dimension));
         let bounds = WorstCase { tokens: bound("tokens"), cents: bound("cents"), bytes: bound("bytes") };
-        return Ok(bounds.or(known));
+        return Ok(bounds.join(known));
     }
     let code = read::text(&verdict, "code").filter(|code| is_code(code));
     let message = read::text(&verdict, "message").unwrap_or("the grant's enforcer does not allow it");

@@ -121,7 +121,7 @@ fn unconstrained(kind: &str, params: &Value) -> Result<WorstCase, Denied> {
 /// Tells whether a kind is one of ours that spends neither tokens nor cents nor bytes.
 fn is_free(kind: &str) -> bool {
     let adapter = kind.split('.').next().unwrap_or_default();
-    matches!(adapter, "timer" | "vault" | "introspect" | "governance")
+    built_in::is_effect(kind) && matches!(adapter, "timer" | "vault" | "introspect" | "governance")
 }
 
 /// Denies what a grant allows no more: from its expiry on, by the logical clock.

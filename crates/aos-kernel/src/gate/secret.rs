@@ -19,6 +19,22 @@ pub struct User<'a> {
     pub plan: Option<&'a str>,
 }
 
+impl User<'_> {
+    /// Returns whether a secret is kept for this grant and this plan, or for all.
+    pub fn may_use(&self, secret: &def::Secret) -> bool {
+        self.has_grant(secret) && self.has_plan(secret)
+    }
+
+    fn has_grant(&self, secret: &def::Secret) -> bool {
+        secret.allowed_caps.as_ref().is_none_or(|grants| grants.iter().any(|allowed| allowed == self.grant))
+    }
+
+    fn has_plan(&self, secret: &def::Secret) -> bool {
+        let is_plan = |allowed: &aos_air::name::Name| Some(allowed.as_str()) == self.plan;
+        secret.allowed_plans.as_ref().is_none_or(|plans| plans.iter().any(is_plan))
+    }
+}
+
 /// Checks the secrets that an effect's params name, and returns their names.
 ///
 /// `find` finds a `defsecret` of the manifest in force. An effect that puts a value into the vault names a secret too:
@@ -50,12 +66,11 @@ pub fn check<'m>(
         return Err(Denied::new("secret.unknown", message));
     }
     let User { grant, plan } = user;
-    if secret.allowed_caps.as_ref().is_some_and(|grants| !grants.iter().any(|allowed| allowed == grant)) {
+    if !user.has_grant(secret) {
         let message = format!("the secret {} may not be used under the grant {}", quote(name), quote(grant));
         return Err(Denied::new("secret.not_allowed", message));
     }
-    let is_plan = |allowed: &aos_air::name::Name| Some(allowed.as_str()) == plan;
-    if secret.allowed_plans.as_ref().is_some_and(|plans| !plans.iter().any(is_plan)) {
+    if !user.has_plan(secret) {
         let message = format!("the secret {} may not be used by {}", quote(name), quote(plan.unwrap_or("a reducer")));
         return Err(Denied::new("secret.not_allowed", message));
     }

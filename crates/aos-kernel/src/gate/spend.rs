@@ -101,13 +101,14 @@ impl WorstCase {
         [Some(1), self.tokens, self.cents, self.bytes]
     }
 
-    /// Takes what `self` says, and what `other` says where `self` says nothing.
+    /// Takes the larger of what both say, and what one says where the other says nothing.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
+    pub fn join(self, other: Self) -> Self {
+        // No bound is less than any bound.
         Self {
-            tokens: self.tokens.or(other.tokens),
-            cents: self.cents.or(other.cents),
-            bytes: self.bytes.or(other.bytes),
+            tokens: self.tokens.max(other.tokens),
+            cents: self.cents.max(other.cents),
+            bytes: self.bytes.max(other.bytes),
         }
     }
 

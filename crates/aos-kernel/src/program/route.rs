@@ -77,6 +77,16 @@ impl Answer {
         if is_ok { &self.ok } else { &self.failed }.put(payload, &mut event);
         event
     }
+
+    /// Tells whether an event of the reducer is in one of the arms in which the answer comes back.
+    pub(crate) fn has_arm_of(&self, event: &[u8]) -> bool {
+        [&self.ok, &self.failed].into_iter().any(|arm| match arm {
+            // The event is canonical, so an arm is known by its head.
+            Wrap::Arm(head) => event.starts_with(head),
+            Wrap::Tag(tag) => event == tag.as_slice(),
+            Wrap::None => false,
+        })
+    }
 }
 
 impl Route {

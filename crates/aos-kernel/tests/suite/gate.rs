@@ -342,7 +342,7 @@ fn a_custom_enforcer_speaks_one_form() {
     let known = WorstCase { tokens: Some(0), cents: None, bytes: Some(7) };
     let line = |answer: &Vec<u8>| outcome(custom::verdict(answer, known));
     insta::assert_snapshot!(table.iter().map(line).collect::<Vec<_>>().join("\n"), @"
-        allowed, at most 3 tokens, 4 cents, 5 bytes
+        allowed, at most 3 tokens, 4 cents, 7 bytes
         allowed, at most 0 tokens, - cents, 7 bytes
         allowed, at most 0 tokens, - cents, 7 bytes
         mail.list: not on the list

@@ -4,6 +4,7 @@ use aos_air::cbor;
 use aos_air::hash::Digest;
 use aos_air::plan::Status;
 use aos_kernel::derived::Derived;
+use aos_kernel::input::{Actor, Body, Input};
 use insta::assert_snapshot;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -150,6 +151,31 @@ fn what_a_reducer_asks_for_wrongly_fails_its_frame() {
         let last = told.lines().last().unwrap_or_default();
         assert!(last.starts_with(&format!("failed: {failure}")), "{errand:?}: {told}");
     }
+}
+
+/// Whoever may send to a reducer does not answer for an adapter.
+#[test]
+fn an_answer_comes_by_a_receipt_alone() {
+    let any = Digest::of(b"any");
+    let fired = format!(
+        r#"{{"Fired": {{"intent_id": "{any}", "idempotency_key": null, "deliver_at_ns": 5, "delivered_at_ns": 7, "key": "egg"}}}}"#
+    );
+    let failed = format!(
+        r#"{{"Failed": {{"intent_id": "{any}", "idempotency_key": null, "kind": "timer.set", "status": "ok",
+            "error": {{"code": "a.b", "message": "", "retriable": false}}}}}}"#
+    );
+    tell(&Site::default(), |world| {
+        world.errands(&[set_timer(None)]);
+        let message =
+            |value| Input { actor: Actor::Inbox("mail".into()), id: None, body: Body::Message { value, key: None } };
+        for text in [&fired, &failed] {
+            let forged = message(world.value("t/Heard@1", text));
+            assert_eq!(world.refused(forged), "event.answer_arm", "{text}");
+        }
+        assert_eq!((world.intents().len(), world.log().len()), (1, 0));
+        let note = message(world.value("t/Heard@1", r#"{"Note": {"n": 1, "who": "by mail"}}"#));
+        assert_eq!(cause(&world.send(note)), "ok");
+    });
 }
 
 /// A slot of another type is a grant that does not fit.

@@ -44,10 +44,9 @@ impl<'a> Incoming<'a> {
 
     /// Reads more, and returns how much came; 0 is the end.
     pub(super) fn fill(&mut self, watch: &Watch<'_>, before: &'static str) -> Result<usize, HttpError> {
-        if self.used == self.bytes.len() {
-            self.bytes.clear();
-            self.used = 0;
-        }
+        // What is used goes, also where the rest of a line is left over: else chunks of one byte would pile up.
+        self.bytes.drain(..self.used);
+        self.used = 0;
         let mut piece = [0; PIECE_BYTES];
         let count = self.wire.read(&mut piece, watch, before)?;
         self.bytes.extend_from_slice(piece.get(..count).unwrap_or_default());

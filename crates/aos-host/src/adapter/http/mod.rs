@@ -90,6 +90,9 @@ impl Adapter for Http {
     }
 
     fn perform(&self, effect: &Effect, call: &mut Call<'_>) -> Result<Answer, Failed> {
+        if effect.kind != "http.request" {
+            return Err(effect.unknown_kind());
+        }
         let params: Params = effect.params()?;
         let grant: Constraints = effect.constraints::<HttpOut>()?.into();
         let body = params.body_ref.map(|hash| call.blob(&hash)).transpose()?;
@@ -97,8 +100,9 @@ impl Adapter for Http {
         let start_ns = now_ns();
         let ((response, final_url), bytes) = {
             let is_cancelled = || call.is_cancelled();
+            let may_go_to = |url: &str, method: &str| call.may_go_to(url, method);
             let watch = Watch::new(call.time_left().min(self.client.settings.whole), &is_cancelled);
-            let mut trip = Trip::new(&self.client, effect, &grant, body.as_deref());
+            let mut trip = Trip::new(&self.client, effect, &grant, &may_go_to, body.as_deref());
             let response = trip.run(&params, secret.as_ref(), &watch);
             let bytes = trip.bytes();
             let sent = trip.sent;
@@ -121,6 +125,7 @@ impl Adapter for Http {
 struct Trip<'a> {
     client: &'a Client,
     grant: &'a Constraints,
+    may_go_to: &'a dyn Fn(&str, &str) -> bool,
     class: Class,
     key: Option<&'a str>,
     body: Option<&'a [u8]>,
@@ -131,10 +136,17 @@ struct Trip<'a> {
 }
 
 impl<'a> Trip<'a> {
-    fn new(client: &'a Client, effect: &'a Effect, grant: &'a Constraints, body: Option<&'a [u8]>) -> Self {
+    fn new(
+        client: &'a Client,
+        effect: &'a Effect,
+        grant: &'a Constraints,
+        may_go_to: &'a dyn Fn(&str, &str) -> bool,
+        body: Option<&'a [u8]>,
+    ) -> Self {
         let bytes_max = grant.body_bytes_max.unwrap_or(client.settings.body_bytes_max);
         let key = (effect.class == Class::Keyed).then_some(effect.key.as_str());
-        Self { client, grant, class: effect.class, key, body, bytes_max, bytes_out: 0, bytes_in: 0, sent: false }
+        let class = effect.class;
+        Self { client, grant, may_go_to, class, key, body, bytes_max, bytes_out: 0, bytes_in: 0, sent: false }
     }
 
     const fn bytes(&self) -> u64 {
@@ -170,6 +182,9 @@ impl<'a> Trip<'a> {
             };
             permits(self.grant, &hop.target, &hop.method)
                 .map_err(|denied| HttpError::RedirectRefused { code: denied.code })?;
+            if !(self.may_go_to)(&hop.target.url, &hop.method) {
+                return Err(HttpError::RedirectRefused { code: "policy.denied".into() });
+            }
             if !target.is_same_origin(&hop.target) {
                 auth = None;
                 if secret.is_some_and(|secret| secret.is_in(hop.target.url.as_bytes())) {

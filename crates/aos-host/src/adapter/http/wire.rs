@@ -20,7 +20,33 @@ pub(crate) struct Wire {
 
 enum Stream {
     Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, Stepped>>),
+}
+
+/// A socket that is read once for each turn: rustls reads until it has what it wants, and a server that sends what it
+/// does not want would otherwise keep it from ever coming back to the watch.
+struct Stepped {
+    socket: TcpStream,
+    is_read: bool,
+}
+
+impl Read for Stepped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if std::mem::replace(&mut self.is_read, true) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Stepped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
 }
 
 impl Wire {
@@ -31,13 +57,15 @@ impl Wire {
 
     /// Makes the TLS handshake over a connected socket: afterwards the server has proven that it is `host`.
     pub(super) fn tls(
-        mut socket: TcpStream,
+        socket: TcpStream,
         mut client: ClientConnection,
         host: &str,
         watch: &Watch<'_>,
     ) -> Result<Self, HttpError> {
+        let mut socket = Stepped { socket, is_read: false };
         while client.is_handshaking() {
-            wait(&socket, watch)?;
+            wait(&socket.socket, watch)?;
+            socket.is_read = false;
             if let Err(error) = client.complete_io(&mut socket)
                 && !is_turn(&error)
             {
@@ -57,10 +85,14 @@ impl Wire {
     pub(super) fn send(&mut self, mut bytes: &[u8], watch: &Watch<'_>) -> Result<(), HttpError> {
         self.sent = self.sent || !bytes.is_empty();
         while !bytes.is_empty() {
-            wait(self.socket(), watch)?;
+            self.turn(watch)?;
             let written = match &mut self.stream {
                 Stream::Plain(socket) => socket.write(bytes),
-                Stream::Tls(stream) => stream.write(bytes),
+                // It takes nothing while what it has encrypted has not left.
+                Stream::Tls(stream) => match stream.write(bytes) {
+                    Ok(0) => continue,
+                    written => written,
+                },
             };
             match written {
                 Ok(0) => return Err(HttpError::Closed { before: "the whole request was sent" }),
@@ -75,7 +107,7 @@ impl Wire {
     /// TLS keeps what it has encrypted until the socket takes it.
     fn flush(&mut self, watch: &Watch<'_>) -> Result<(), HttpError> {
         loop {
-            wait(self.socket(), watch)?;
+            self.turn(watch)?;
             let flushed = match &mut self.stream {
                 Stream::Plain(_) => return Ok(()),
                 Stream::Tls(stream) => stream.flush(),
@@ -96,7 +128,7 @@ impl Wire {
         before: &'static str,
     ) -> Result<usize, HttpError> {
         loop {
-            wait(self.socket(), watch)?;
+            self.turn(watch)?;
             let read = match &mut self.stream {
                 Stream::Plain(socket) => socket.read(buffer),
                 Stream::Tls(stream) => stream.read(buffer),
@@ -109,10 +141,14 @@ impl Wire {
         }
     }
 
-    fn socket(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => &stream.sock,
+    /// Begins a turn: at most one wait, and under TLS one read.
+    fn turn(&mut self, watch: &Watch<'_>) -> Result<(), HttpError> {
+        match &mut self.stream {
+            Stream::Plain(socket) => wait(socket, watch),
+            Stream::Tls(stream) => {
+                stream.sock.is_read = false;
+                wait(&stream.sock.socket, watch)
+            }
         }
     }
 

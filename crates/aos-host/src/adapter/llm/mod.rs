@@ -176,6 +176,9 @@ impl Adapter for Llm {
     }
 
     fn perform(&self, effect: &Effect, call: &mut Call<'_>) -> Result<Answer, Failed> {
+        if effect.kind != "llm.generate" {
+            return Err(effect.unknown_kind());
+        }
         let params: Params = effect.params()?;
         let bounds: Bounds = effect.constraints()?;
         let input = call.blob(&params.input_ref)?;

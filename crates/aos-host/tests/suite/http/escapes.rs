@@ -1,6 +1,10 @@
 //! Ways around the grant: redirects, private addresses, names that change. Every one of them ends in a code.
 
-use aos_host::adapter::Class;
+use std::collections::BTreeMap;
+
+use aos_host::adapter::http::{Http, Settings};
+use aos_host::adapter::llm::Llm;
+use aos_host::adapter::{Adapter, Call, Class, Effect};
 
 use super::{Ask, lost, resolving};
 use crate::http_server::{Names, Server};
@@ -43,6 +47,19 @@ fn addresses_that_are_not_public_have_to_be_named() {
         let found = told.as_ref().map(|told| told.status).map_err(|failed| &*failed.code);
         assert_eq!(found, expected, "{hosts:?} {host}");
         assert_eq!(server.seen().len() - before, usize::from(expected.is_ok()), "{hosts:?} {host}");
+    }
+}
+
+#[test]
+fn another_kind_of_the_same_adapter_is_not_performed() {
+    // The gate judges built-in kinds; one that a world brings itself would come past its rules for secrets and policies.
+    let http = Http::new(Settings::default()).unwrap();
+    let llm = Llm::new(Settings::default(), BTreeMap::new()).unwrap();
+    let cases: [(&dyn Adapter, &str); 2] = [(&http, "http.fetch"), (&llm, "llm.chat")];
+    for (adapter, kind) in cases {
+        let effect = Effect::of(kind, vec![0xa0]);
+        let failed = Call::alone(|call| adapter.perform(&effect, call)).unwrap_err();
+        assert_eq!(failed.code, "adapter.kind", "{kind}");
     }
 }
 

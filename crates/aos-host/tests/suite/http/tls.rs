@@ -52,6 +52,30 @@ fn a_server_without_tls_gets_no_request() {
 }
 
 #[test]
+fn a_server_that_drips_its_handshake_holds_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            // A record of 16 KiB, a byte at a time: each one comes before a turn is over.
+            let record = [0x16, 0x03, 0x03, 0x40, 0x00].into_iter().chain(std::iter::repeat(0));
+            for byte in record {
+                if std::io::Write::write_all(&mut socket, &[byte]).is_err() {
+                    break;
+                }
+                thread::sleep(std::time::Duration::from_millis(10));
+            }
+        }
+    });
+    let (_, root) = identity(&["127.0.0.1"]);
+    let begun = std::time::Instant::now();
+    let ask = ask(&url, &root).with(|ask| ask.settings.connect = std::time::Duration::from_millis(300));
+    assert_eq!(ask.failure(), lost("http.timeout", false));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "the record alone would take 160 s");
+}
+
+#[test]
 fn a_body_that_anyone_could_have_cut_is_not_whole() {
     let (config, root) = identity(&["127.0.0.1"]);
     let head = b"HTTP/1.1 200 OK\r\n\r\nhalf of";

@@ -189,6 +189,42 @@ fn badly(seen: &Seen, stream: &mut dyn Duplex) -> std::io::Result<()> {
 }
 
 #[test]
+fn a_redirect_is_judged_by_the_policies_too() {
+    const CEDAR: &str = "permit (principal, action, resource);
+        forbid (principal, action == Aos::Action::\"http.request\", resource)
+            when { context.params.path like \"/drafts*\" };";
+    let server = Server::start(|seen, stream| {
+        let to = match seen.line() {
+            line if line.starts_with("GET /out ") => "/drafts/1",
+            line if line.starts_with("GET /on ") => "/done",
+            _ => return stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        };
+        write!(stream, "HTTP/1.1 302 Go\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+    });
+    let plans = [Plan { name: "Get", emit: GET, wait: "", number: HTTP_STATUS }];
+    let air = at(&air(&plans, PLAIN), &server);
+    let rules = format!(r#""rules": [{}]"#, PLAIN.rules);
+    let cedar = format!(r#""cedar": {}"#, serde_json::to_string(CEDAR).unwrap());
+    assert!(air.contains(&rules));
+    let node = Node::new();
+    let mut driver = node.make(&air.replace(&rules, &cedar));
+    node.connect(&mut driver, vec![http()]);
+    let table = [
+        ("on", "/on", End::ok(204)),
+        ("out", "/out", End::bad("failed", "http.redirect_refused")),
+        ("straight", "/drafts/1", End::bad("denied", "policy.denied")),
+    ];
+    driver.submit(table.iter().map(|(id, path, _)| want("Get", id, &server.url(path)))).unwrap();
+    settle(&mut driver);
+    let told = Told::history(&driver);
+    for (id, _, end) in &table {
+        assert_eq!(told.end(id), end, "{id}");
+    }
+    assert!(server.seen().iter().all(|seen| !seen.line().contains("drafts")));
+    replay(&driver);
+}
+
+#[test]
 fn each_failure_is_a_typed_end_that_the_plan_branches_on_and_the_world_goes_on() {
     const ALONE: &str = r#"{"hosts": ["127.0.0.1"], "schemes": ["http"], "ports": [PORT], "body_bytes_max": 40}"#;
     let server = Server::start(badly);
