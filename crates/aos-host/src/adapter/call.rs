@@ -203,6 +203,11 @@ impl<'a> Call<'a> {
         Ok(secret)
     }
 
+    /// Adds a secret that the adapter has from its operator to those that no answer, blob or message may hold.
+    pub fn keep_out(&mut self, secret: &Secret) {
+        self.shown.push(secret.clone());
+    }
+
     /// Ends the call: the blobs to store, by hash, and the secrets that were opened.
     pub fn into_parts(self) -> (Vec<(Digest, Vec<u8>)>, Vec<Secret>) {
         (self.stored.into_iter().collect(), self.shown)

@@ -77,6 +77,7 @@ impl Secret {
             let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).unwrap_or_default();
             forms.push(Zeroizing::new(inner.as_bytes().to_vec()));
             forms.push(Zeroizing::new(inner.replace('/', "\\/").into_bytes()));
+            forms.extend([false, true].map(|upper| json_for_pages(text, upper)));
         }
         forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
@@ -101,6 +102,23 @@ fn percent(value: &[u8], upper: bool, plus: bool) -> Zeroizing<Vec<u8>> {
             _ => {
                 text.push('%');
                 push_hex(&mut text, *byte, upper);
+            }
+        }
+    }
+    Zeroizing::new(core::mem::take(&mut *text).into_bytes())
+}
+
+/// Escapes as writers of JSON do that want it to be safe inside a page: quotes, signs of markup, `+`, all that is not
+/// ASCII.
+fn json_for_pages(value: &str, upper: bool) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(String::with_capacity(value.len() * 6));
+    for unit in value.encode_utf16() {
+        match u8::try_from(unit).map(char::from) {
+            Ok('\\') => text.push_str("\\\\"),
+            Ok(plain @ ' '..='~') if !matches!(plain, '"' | '&' | '\'' | '+' | '<' | '>' | '`') => text.push(plain),
+            _ => {
+                text.push_str("\\u");
+                unit.to_be_bytes().into_iter().for_each(|byte| push_hex(&mut text, byte, upper));
             }
         }
     }
@@ -160,6 +178,8 @@ mod tests {
             ("form", "k=s%2Fe%22c+%2Br%C3%A9t".to_owned()),
             ("json", json.clone()),
             ("json with escaped slashes", json.replace('/', "\\/")),
+            ("json for pages", r"s/e\u0022c \u002Br\u00E9t".to_owned()),
+            ("json for pages, in small letters", r"s/e\u0022c \u002br\u00e9t".to_owned()),
         ] {
             assert!(secret.is_in(text.as_bytes()), "{name}: {text}");
             let redacted = secret.redact(text.as_bytes()).unwrap();

@@ -151,7 +151,11 @@ impl Ask {
         let cancellation = Cancellation::default();
         let mut call = Call::new(Instant::now() + self.time, &cancellation, &blobs, &secrets);
         let answer = llm.perform(&effect, &mut call)?;
-        let (stored, _) = call.into_parts();
+        let (stored, shown) = call.into_parts();
+        // Whoever gave the key, what goes out is searched for it once more.
+        let is_keyed =
+            self.provider.key.is_some() || matches!(self.params.get("api_key"), Some(cborish::Value::Text(_)));
+        assert_eq!(shown.iter().any(|key| key.is_in(KEY.as_bytes()) || key.is_in(WORLD_KEY.as_bytes())), is_keyed);
         let receipt: Receipt = cbor::from_slice(&answer.payload).unwrap();
         let output = &stored.iter().find(|(hash, _)| *hash == receipt.output_ref).unwrap().1;
         Ok(Told {

@@ -155,7 +155,11 @@ impl Llm {
     fn key(&self, params: &Params, call: &mut Call<'_>) -> Result<Option<Secret>, Failed> {
         match &params.api_key {
             Some(name) => call.secret(name).map(Some),
-            None => Ok(self.providers.get(&params.provider).and_then(|provider| provider.key.clone())),
+            None => {
+                let key = self.providers.get(&params.provider).and_then(|provider| provider.key.clone());
+                key.iter().for_each(|key| call.keep_out(key));
+                Ok(key)
+            }
         }
     }
 

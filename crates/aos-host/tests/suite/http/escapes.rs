@@ -127,6 +127,18 @@ fn a_redirect_leaves_the_grant_at_no_hop() {
 }
 
 #[test]
+fn a_change_that_was_made_is_not_in_doubt_because_its_page_is_not_granted() {
+    let server = Server::answering("HTTP/1.1 303 See\r\nLocation: /orders/1\r\nContent-Length: 0\r\n\r\n");
+    let ask = Ask::to(&server, "/orders").with(|ask| {
+        ask.method = "POST".to_owned();
+        ask.grant.methods = Some(vec!["POST".to_owned()]);
+    });
+    let told = ask.perform().unwrap();
+    assert_eq!((told.status, told.url), (303, server.url("/orders")));
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
 fn redirects_are_followed_up_to_a_limit() {
     let server = Server::start(|seen, stream| {
         let hops: u32 = seen.line().split(['/', ' ']).nth(2).unwrap().parse().unwrap();
