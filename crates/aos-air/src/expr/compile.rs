@@ -153,7 +153,7 @@ impl<'a> Compiler<'a> {
             }
             Expr::Map(entries) => {
                 let (key, keys) = self.common(&entries.iter().map(|(key, _)| key).collect::<Vec<_>>(), at)?;
-                let Some(key_type) = fit::key_type(&key) else {
+                let Some(key_type) = key.key_type() else {
                     let message = format!("{} cannot key a map", describe(&key));
                     return self.wrong(at, Rule::ExprType, &message, None).ok_or(Untyped::Wrong);
                 };

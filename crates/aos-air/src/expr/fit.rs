@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::cbor::write;
-use crate::schema::{Field, KeyType, Shape, Value};
+use crate::schema::{Field, Shape, Value};
 
 /// Returns the type that a literal has by itself; none where it leaves it open, as null, an empty list and a variant do.
 pub(super) fn shape_of(value: &Value) -> Option<Arc<Shape>> {
@@ -31,7 +31,7 @@ pub(super) fn shape_of(value: &Value) -> Option<Arc<Shape>> {
         Value::List(items) => Shape::List(common(items.iter())?),
         Value::Set(items) => Shape::Set(common(items.values())?),
         Value::Map(entries) => {
-            let key = key_type(common(entries.values().map(|(key, _)| key))?.as_ref())?;
+            let key = common(entries.values().map(|(key, _)| key))?.key_type()?;
             Shape::Map(key, common(entries.values().map(|(_, value)| value))?)
         }
         Value::Option(Some(inner)) => Shape::Option(shape_of(inner)?),
@@ -55,18 +55,6 @@ pub(super) fn record(fields: Vec<(String, Arc<Shape>)>) -> Shape {
     let mut fields: Vec<Field> = fields.into_iter().map(field).collect();
     fields.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Shape::Record(fields)
-}
-
-/// Returns the key type that a type is.
-pub(super) const fn key_type(shape: &Shape) -> Option<KeyType> {
-    Some(match shape {
-        Shape::Int => KeyType::Int,
-        Shape::Nat => KeyType::Nat,
-        Shape::Text => KeyType::Text,
-        Shape::Uuid => KeyType::Uuid,
-        Shape::Hash => KeyType::Hash,
-        _ => return None,
-    })
 }
 
 /// Turns a literal into the value of a type: null becomes an empty option or the unit, a value what is in an option,

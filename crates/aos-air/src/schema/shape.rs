@@ -108,6 +108,18 @@ impl ShapeError {
 }
 
 impl Shape {
+    /// Returns the key type that this type is; none where it cannot be a key.
+    pub const fn key_type(&self) -> Option<KeyType> {
+        Some(match self {
+            Self::Int => KeyType::Int,
+            Self::Nat => KeyType::Nat,
+            Self::Text => KeyType::Text,
+            Self::Uuid => KeyType::Uuid,
+            Self::Hash => KeyType::Hash,
+            _ => return None,
+        })
+    }
+
     /// Resolves a type; `lookup` knows the schemas that it refers to.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::built_in;
 use crate::def::{self, Abi, Definition, Kind, Scope};
 use crate::hash::Digest;
 use crate::name::Name;
-use crate::schema::{KeyType, Shape, Type};
+use crate::schema::Type;
 use crate::text::{Rule, pointer};
 
 /// Tells whether this is the name of a built-in module, which has no WASM of its own.
@@ -72,7 +72,7 @@ fn check_reducer(table: &Table, module: &def::Module, reducer: &def::Reducer, en
     check_context(reducer.context.as_ref(), built_in::REDUCER_CONTEXT, "/abi/reducer/context", entry, found);
     if let Some(key) = &module.key_schema {
         let schema = table.expect_schema(key, &entry.origin, "/key_schema", found);
-        if schema.is_some_and(|schema| key_type(&schema.shape).is_none()) {
+        if schema.is_some_and(|schema| schema.shape.key_type().is_none()) {
             let message = format!("`{key}` cannot key a cell");
             let help = "a key is an int, nat, text, uuid or hash".to_string();
             found.add(&entry.origin, "/key_schema", Rule::ModuleKey, message, Some(help));
@@ -149,18 +149,6 @@ pub(super) fn arms<'t>(table: &'t Table, written: &'t Type, payload: &str) -> Op
     Some(arms.iter().filter(|(_, inner)| refers(inner)).map(|(tag, _)| tag.as_str()).collect())
 }
 
-/// Returns the key type that a type is.
-pub(super) const fn key_type(shape: &Shape) -> Option<KeyType> {
-    Some(match shape {
-        Shape::Int => KeyType::Int,
-        Shape::Nat => KeyType::Nat,
-        Shape::Text => KeyType::Text,
-        Shape::Uuid => KeyType::Uuid,
-        Shape::Hash => KeyType::Hash,
-        _ => return None,
-    })
-}
-
 /// Links the modules to their schemas; called once nothing is wrong with them.
 pub(super) fn linked(table: &Table) -> BTreeMap<Name, Module> {
     let link = |entry: &Entry| {
@@ -168,7 +156,7 @@ pub(super) fn linked(table: &Table) -> BTreeMap<Name, Module> {
         let schema = |name: &Name| table.schema(name).map(Arc::clone);
         let role = match &module.abi {
             Abi::Reducer(reducer) => Role::Reducer(ReducerModule {
-                key: module.key_schema.as_ref().and_then(|key| key_type(&table.schema(key)?.shape)),
+                key: module.key_schema.as_ref().and_then(|key| table.schema(key)?.shape.key_type()),
                 state: schema(&reducer.state)?,
                 event: schema(&reducer.event)?,
                 context: reducer.context.is_some(),

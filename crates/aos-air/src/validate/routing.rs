@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::found::{Found, Origin};
 use super::manifest::{Route, Schema};
-use super::modules::{arms, is_reserved, key_type};
+use super::modules::{arms, is_reserved};
 use super::path::ends;
 use super::table::Table;
 use crate::def::{self, Definition, EventRoute, Kind, Manifest, Trigger};
@@ -125,10 +125,10 @@ fn check_key_field(
         let message = "the reducer has no `key_schema`, so there is no key to take from the event".to_string();
         return found.add(origin, at, Rule::RouteKey, message, None);
     };
-    let Some(wanted) = table.schema(key).and_then(|schema| key_type(&schema.shape)) else { return };
+    let Some(wanted) = table.schema(key).and_then(|schema| schema.shape.key_type()) else { return };
     let message = match ends(&event.shape, path) {
         None => format!("`{path}` does not lead to a field in every `{}`", event.name),
-        Some(ends) if ends.iter().any(|end| key_type(end) != Some(wanted)) => {
+        Some(ends) if ends.iter().any(|end| end.key_type() != Some(wanted)) => {
             format!("`{path}` does not lead to {}, the reducer's key", key_word(wanted))
         }
         Some(_) => return,
@@ -158,7 +158,7 @@ fn check_trigger(table: &Table, trigger: &Trigger, origin: &Origin, at: &str, fo
     }
     if let (Some(path), Some(event)) = (&trigger.correlate_by, event) {
         let keys: Option<BTreeSet<Option<KeyType>>> =
-            ends(&event.shape, path).map(|ends| ends.into_iter().map(key_type).collect());
+            ends(&event.shape, path).map(|ends| ends.into_iter().map(|end| end.key_type()).collect());
         let message = match keys {
             None => format!("`{path}` does not lead to a field in every `{}`", event.name),
             Some(keys) if keys.len() > 1 || keys.contains(&None) => {

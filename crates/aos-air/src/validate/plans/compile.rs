@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 
 use super::super::found::{Found, Origin};
 use super::super::manifest::Schema;
-use super::super::modules::key_type;
 use super::super::path::ends;
 use super::super::table::Table;
 use super::graph::Graph;
@@ -112,7 +111,7 @@ fn variables(
         let shape = shape(&plan.input).and_then(|input| {
             let ends = ends(&input, path)?;
             let (first, rest) = ends.split_first()?;
-            let is_key = key_type(first).is_some() && rest.iter().all(|end| is_same(end, first));
+            let is_key = first.key_type().is_some() && rest.iter().all(|end| is_same(end, first));
             is_key.then(|| Arc::new((*first).clone()))
         });
         variables.insert(CORRELATION.to_string(), Variable { shape, binders: Vec::new(), is_given: true, slot: 0 });

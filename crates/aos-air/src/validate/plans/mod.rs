@@ -17,7 +17,6 @@ use alloc::vec::Vec;
 use super::found::{Found, Origin};
 use super::grants::Grants;
 use super::manifest::Schema;
-use super::modules::key_type;
 use super::table::Table;
 use crate::def::{Definition, Edge, Kind, Manifest, Op, Plan, Scope, Step};
 use crate::expr::Operand;
@@ -217,7 +216,7 @@ impl PlanRules<'_> {
     /// A plan gives no key with an event, so every route to keyed cells finds it in the event.
     fn check_keys(&mut self, event: &Name, at: &str) {
         // What is no key was reported with the module.
-        let is_key = |schema: &Arc<Schema>| key_type(&schema.shape).is_some();
+        let is_key = |schema: &Arc<Schema>| schema.shape.key_type().is_some();
         for route in self.manifest.events.iter().filter(|route| route.event == *event && route.key_field.is_none()) {
             let module = self.table.entry(Kind::Module, &route.reducer).map(|entry| &entry.definition);
             if let Some(Definition::Module(module)) = module
