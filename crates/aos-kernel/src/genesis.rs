@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use aos_air::cbor::{self, CborError, Problem, Reader, write};
 use aos_air::hash::{Digest, Purpose};
 use aos_air::limits::Limits;
+pub use aos_air::patch::EffectMode;
 
 use crate::id::WorldId;
 
@@ -26,38 +27,6 @@ pub struct Genesis {
     pub created_ns: u64,
     /// Random bytes that make the id unique.
     pub nonce: [u8; 32],
-}
-
-/// What happens to the effects of a world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EffectMode {
-    /// They are performed.
-    Live,
-    /// They are answered from a recorded history.
-    Recorded,
-    /// They are answered from a recorded history where it knows, else by stubs.
-    Simulated,
-    /// They are refused.
-    Deny,
-}
-
-impl EffectMode {
-    const ALL: [Self; 4] = [Self::Live, Self::Recorded, Self::Simulated, Self::Deny];
-
-    /// Returns the mode's number in the journal.
-    pub const fn number(self) -> u64 {
-        match self {
-            Self::Live => 0,
-            Self::Recorded => 1,
-            Self::Simulated => 2,
-            Self::Deny => 3,
-        }
-    }
-
-    /// Returns the mode with this number.
-    pub(crate) fn of_number(number: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.number() == number)
-    }
 }
 
 impl Genesis {
@@ -102,7 +71,7 @@ impl Genesis {
         if !limits.is_in_range() {
             return Err(Reader::error(start, Problem::Range));
         }
-        let effect_mode = EffectMode::of_number(reader.uint()?).ok_or(wrong)?;
+        let effect_mode = EffectMode::from_number(reader.uint()?).ok_or(wrong)?;
         let created_ns = reader.uint()?;
         if !reader.take_null() {
             return Err(Reader::error(reader.offset(), Problem::Type));

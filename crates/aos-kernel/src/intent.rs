@@ -294,7 +294,7 @@ impl Intent {
             height: Height(reader.uint()?),
             ordinal: reader.uint()?,
             manifest: Digest::from_bytes(reader.byte_array()?),
-            mode: EffectMode::of_number(reader.uint()?).ok_or(wrong)?,
+            mode: EffectMode::from_number(reader.uint()?).ok_or(wrong)?,
             origin: Origin::read(&mut reader)?,
             kind: reader.text()?.into(),
             params: reader.bytes()?.into(),

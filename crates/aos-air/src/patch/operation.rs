@@ -117,6 +117,21 @@ impl EffectMode {
             Self::Deny => "deny",
         }
     }
+
+    /// Returns the mode's number in the journal.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Live => 0,
+            Self::Recorded => 1,
+            Self::Simulated => 2,
+            Self::Deny => 3,
+        }
+    }
+
+    /// Finds a mode by its number.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Self::WORDS.into_iter().map(|(_, mode)| mode).find(|mode| mode.number() == number)
+    }
 }
 
 /// The words of the operations.
