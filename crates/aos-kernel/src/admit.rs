@@ -241,12 +241,7 @@ impl World {
     /// Refuses what would reach a reducer as the answer to an effect: that comes by a receipt alone.
     fn check_arm(&self, route: &crate::program::Route, value: &[u8]) -> Result<(), Refusal> {
         let reducer = self.program.reducer(route);
-        if reducer.answers.is_empty() {
-            return Ok(());
-        }
-        let mut event = alloc::vec::Vec::with_capacity(value.len() + 32);
-        route.wrap(value, &mut event);
-        let is_answer = reducer.answers.values().any(|answer| answer.has_arm_of(&event));
+        let is_answer = reducer.answers.values().any(|answer| answer.has_arm_of(route, value));
         if is_answer { Err(Refusal::AnswerArm { reducer: reducer.name.clone() }) } else { Ok(()) }
     }
 

@@ -24,6 +24,7 @@ pub struct Route {
 }
 
 /// What stands in front of a payload to make it an event of a reducer.
+#[derive(PartialEq, Eq)]
 pub(super) enum Wrap {
     /// The event is the reducer's own.
     None,
@@ -78,13 +79,13 @@ impl Answer {
         event
     }
 
-    /// Tells whether an event of the reducer is in one of the arms in which the answer comes back.
-    pub(crate) fn has_arm_of(&self, event: &[u8]) -> bool {
-        [&self.ok, &self.failed].into_iter().any(|arm| match arm {
+    /// Tells whether what a route delivers would be in one of the arms in which the answer comes back.
+    pub(crate) fn has_arm_of(&self, route: &Route, value: &[u8]) -> bool {
+        [&self.ok, &self.failed].into_iter().any(|arm| match (&route.wrap, arm) {
             // The event is canonical, so an arm is known by its head.
-            Wrap::Arm(head) => event.starts_with(head),
-            Wrap::Tag(tag) => event == tag.as_slice(),
-            Wrap::None => false,
+            (Wrap::None, Wrap::Arm(head)) => value.starts_with(head),
+            (Wrap::None, Wrap::Tag(tag)) => value == tag.as_slice(),
+            (wrap, arm) => wrap == arm,
         })
     }
 }
