@@ -11,6 +11,7 @@ use aos_air::built_in;
 use aos_air::cbor::{CborError, Problem, Reader, write};
 use aos_air::hash::{Digest, Purpose};
 use aos_air::plan::Status;
+use aos_air::policy::Principal;
 
 use crate::gate::Spend;
 use crate::genesis::EffectMode;
@@ -43,6 +44,14 @@ impl Origin {
     pub fn name(&self) -> &str {
         match self {
             Self::Plan { plan: name, .. } | Self::Reducer { reducer: name, .. } => name,
+        }
+    }
+
+    /// Returns the principal that policies see.
+    pub fn principal(&self) -> Principal<'_> {
+        match self {
+            Self::Plan { plan, .. } => Principal::Plan(plan),
+            Self::Reducer { reducer, .. } => Principal::Reducer(reducer),
         }
     }
 

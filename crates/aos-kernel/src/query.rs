@@ -132,6 +132,14 @@ impl World {
         })
     }
 
+    /// Reads what was spent of one grant; nothing where it never spent anything.
+    ///
+    /// # Errors
+    /// A [`Fault`] where state cannot be read.
+    pub fn budget(&self, blobs: &dyn Blobs, grant: &str) -> Result<Budget, Fault> {
+        state::budget_of(self.index.value(blobs, &state::budget_key(grant))?.as_deref())
+    }
+
     /// Returns the logical time at which the next tick is due, if one is.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use aos_air::cbor::{CborError, Problem, Reader, write};
 use aos_air::hash::{Digest, Purpose};
 
+use crate::error::Fault;
 use crate::frame::Outcome;
 use crate::gate::Budget;
 use crate::id::{Height, InstanceId, IntentId};
@@ -437,4 +438,13 @@ pub fn decode_budget(bytes: &[u8]) -> Result<(String, Budget), CborError> {
     let budget = Budget::decode(reader.bytes()?)?;
     reader.end()?;
     Ok((grant, budget))
+}
+
+/// Reads the budget in a grant's record; nothing is spent or held where there is none.
+///
+/// # Errors
+/// [`Fault::Record`] where the bytes are no such record.
+pub fn budget_of(record: Option<&[u8]>) -> Result<Budget, Fault> {
+    let budget = record.map(decode_budget).transpose().map_err(Fault::Record)?;
+    Ok(budget.map(|(_, budget)| budget).unwrap_or_default())
 }

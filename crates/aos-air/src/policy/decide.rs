@@ -58,6 +58,13 @@ pub struct Left {
     pub bytes: Option<u64>,
 }
 
+impl From<[Option<u64>; 4]> for Left {
+    /// Takes calls, tokens, cents and bytes, in this order.
+    fn from([calls, tokens, cents, bytes]: [Option<u64>; 4]) -> Self {
+        Self { calls, tokens, cents, bytes }
+    }
+}
+
 /// An effect that somebody asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {

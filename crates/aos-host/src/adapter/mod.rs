@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use aos_kernel::id::IntentId;
+pub use aos_kernel::intent::Class;
 pub use aos_kernel::receipt::Status;
 pub(crate) use call::no_secret;
 pub use call::{Call, Cancellation, STORED_BYTES_MAX, Secrets};
@@ -83,17 +84,6 @@ pub trait Adapter: Send + Sync {
     fn concurrency(&self) -> usize {
         CONCURRENCY
     }
-}
-
-/// How an effect may be repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// Freely: it changes nothing outside.
-    Safe,
-    /// Under its outward key, which the service honours.
-    Keyed,
-    /// Never.
-    Once,
 }
 
 /// An effect that the gate has let out, as an adapter sees it.

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aos_air::def::Definition;
-use aos_air::hash::Digest;
-use aos_air::policy::{self, Left};
+use aos_air::def::{Definition, Kind};
+use aos_air::name::Name;
+use aos_air::policy;
 use aos_air::schema::Value;
 use aos_kernel::derived::{Derived, Verdict};
 use aos_kernel::error::{Fault, Refusal};
@@ -285,18 +285,19 @@ impl Driver {
         let known = program.effect(&intent.kind).map(|effect| effect.receipt.clone());
         let receipt_bytes_max = usize::try_from(program.limits().receipt_bytes_max).unwrap_or(usize::MAX);
         let adapter = adapter_of(&intent.kind);
-        let (secrets, elsewhere) = (secrets(program, intent), self.elsewhere(intent)?);
-        let budget = program.grant(&intent.grant).and_then(|grant| grant.definition.budget).unwrap_or_default();
-        let limited =
-            Limited { tokens: budget.tokens.is_some(), cents: budget.cents.is_some(), bytes: budget.bytes.is_some() };
-        let Some(outside) = &mut self.outside else { return Ok(()) };
         if adapter == timer::NAME {
             let place = Place { height: intent.height.0, ordinal: intent.ordinal };
+            let Some(outside) = &mut self.outside else { return Ok(()) };
             let set = outside.timers.push(effect.clone(), place, Arc::clone(&signer));
             outside.arrived.extend(set.err().map(|failed| dispatch::failed(&effect, &signer, &failed)));
             return Ok(());
         }
-        let (Some(receipt), Some(dispatcher)) = (known, &outside.dispatcher) else { return Ok(()) };
+        let (secrets, elsewhere) = (secrets(program, intent), self.elsewhere(intent)?);
+        let budget = program.grant(&intent.grant).and_then(|grant| grant.definition.budget).unwrap_or_default();
+        let limited =
+            Limited { tokens: budget.tokens.is_some(), cents: budget.cents.is_some(), bytes: budget.bytes.is_some() };
+        let dispatcher = self.outside.as_ref().and_then(|outside| outside.dispatcher.as_ref());
+        let (Some(receipt), Some(dispatcher)) = (known, dispatcher) else { return Ok(()) };
         let payload_bytes_max = receipt_bytes_max.saturating_sub(RECEIPT_BYTES + adapter.len());
         Ok(dispatcher.start(Order { effect, signer, receipt, payload_bytes_max, secrets, limited, elsewhere })?)
     }
@@ -306,11 +307,8 @@ impl Driver {
         let program = self.world.program();
         let params = program.effect(&intent.kind).and_then(|effect| effect.params.decode(&intent.params).ok());
         let (Some(Value::Record(params)), "http.request") = (params, intent.kind.as_str()) else { return Ok(None) };
-        let budgets = self.world.budgets(&self.blobs)?;
-        let view = budgets.into_iter().find(|view| view.grant == intent.grant);
-        let left = view.and_then(|view| view.limit.map(|limit| view.budget.left(&limit))).unwrap_or_default();
-        let [calls, tokens, cents, bytes] = left;
-        let budget_left = Left { calls, tokens, cents, bytes };
+        let limit = program.grant(&intent.grant).and_then(|grant| grant.definition.budget).unwrap_or_default();
+        let budget_left = self.world.budget(&self.blobs, &intent.grant)?.left(&limit).into();
         let policies = program.manifest().policies().clone();
         let (origin, kind, grant) = (intent.origin.clone(), intent.kind.clone(), intent.grant.clone());
         let now_ns = self.world.logical_now_ns();
@@ -318,11 +316,8 @@ impl Driver {
             let mut params = params.clone();
             params.insert("url".into(), Value::Text(url.into()));
             params.insert("method".into(), Value::Text(method.into()));
-            let principal = match &origin {
-                Origin::Plan { plan, .. } => policy::Principal::Plan(plan),
-                Origin::Reducer { reducer, .. } => policy::Principal::Reducer(reducer),
-            };
             let params = &Value::Record(params);
+            let principal = origin.principal();
             let request = policy::Request { principal, action: &kind, grant: &grant, params, now_ns, budget_left };
             policies.decide(&request).is_ok_and(|decision| decision.verdict == policy::Verdict::Allow)
         })))
@@ -349,11 +344,7 @@ impl Driver {
             grant: intent.grant.clone(),
             // A grant that is gone constrains nothing any more: what it let out was decided before.
             grant_params: grant_params.unwrap_or_else(|| vec![0xa0]),
-            class: match intent.class {
-                Class::Safe => crate::adapter::Class::Safe,
-                Class::Keyed => crate::adapter::Class::Keyed,
-                Class::Once => crate::adapter::Class::Once,
-            },
+            class: intent.class,
             key: intent.outward_key(self.world.id()).to_hex(),
         };
         Some((effect, signer))
@@ -371,13 +362,15 @@ fn input(finished: &Finished) -> Result<Input, DriveError> {
 fn secrets(program: &Program, intent: &Intent) -> BTreeMap<String, SecretBinding> {
     let plan = if let Origin::Plan { plan, .. } = &intent.origin { Some(plan.as_str()) } else { None };
     let user = secret::User { grant: &intent.grant, plan };
-    let binding = |(_, definition): (Digest, &Definition)| match definition {
-        Definition::Secret(secret) if user.may_use(secret) => {
+    let manifest = program.manifest();
+    let binding = |name: &Name| match manifest.find(Kind::Secret, name)? {
+        (_, Definition::Secret(secret)) if user.may_use(secret) => {
             let binding =
                 SecretBinding { binding_id: secret.binding_id.clone(), expected_digest: secret.expected_digest };
             Some((secret.name.to_string(), binding))
         }
         _ => None,
     };
-    program.manifest().definitions().filter_map(binding).collect()
+    let listed = manifest.definition().lists.get(&Kind::Secret).into_iter().flatten();
+    listed.filter_map(|listed| binding(&listed.name)).collect()
 }

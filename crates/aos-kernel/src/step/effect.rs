@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 use aos_air::abi::{Effect, PureCall, PureReply};
 use aos_air::built_in::{self, EFFECT_ERROR};
 use aos_air::cbor::write;
-use aos_air::def::{self, Definition, Kind};
+use aos_air::def::{Definition, Kind};
 use aos_air::module::Entry;
 use aos_air::name::Name;
 use aos_air::plan::{EffectError, Status};
-use aos_air::policy::{self, Left};
+use aos_air::policy;
 use aos_air::schema::{MismatchKind, Value};
 use aos_air::validate::Role;
 
@@ -184,15 +184,12 @@ impl<'a> Step<'a> {
         let budget = self.budget(machine, grant)?;
         let limit = granted.definition.budget.unwrap_or_default();
         let request = policy::Request {
-            principal: match origin {
-                Origin::Plan { plan, .. } => policy::Principal::Plan(plan),
-                Origin::Reducer { reducer, .. } => policy::Principal::Reducer(reducer),
-            },
+            principal: origin.principal(),
             action: kind,
             grant,
             params: &value,
             now_ns: self.place.logical_now_ns,
-            budget_left: left(&budget, &limit),
+            budget_left: budget.left(&limit).into(),
         };
         let decision = program.manifest().policies().decide(&request).map_err(|_| Fault::PolicyRecursion)?;
         let parked = match decision.verdict {
@@ -320,21 +317,13 @@ impl<'a> Step<'a> {
 
     /// Reads what was spent of a grant's budget.
     pub(super) fn budget(&self, machine: &Machine<'_>, grant: &str) -> Result<Budget, Fault> {
-        let record = self.record(machine, &state::budget_key(grant))?;
-        let decode = |record: &[u8]| state::decode_budget(record).map(|(_, budget)| budget).map_err(Fault::Record);
-        Ok(record.as_deref().map(decode).transpose()?.unwrap_or_default())
+        state::budget_of(self.record(machine, &state::budget_key(grant))?.as_deref())
     }
 
     /// Writes what was spent of a grant's budget.
     pub(super) fn set_budget(&mut self, grant: &str, budget: &Budget) {
         self.set(state::budget_key(grant), Some(state::encode_budget(grant, budget)));
     }
-}
-
-/// Returns what is left of a budget in each dimension that is limited.
-fn left(budget: &Budget, limit: &def::Budget) -> Left {
-    let [calls, tokens, cents, bytes] = budget.left(limit);
-    Left { calls, tokens, cents, bytes }
 }
 
 /// Returns the method of an HTTP request's parameters.
